@@ -1,0 +1,238 @@
+"""The command `bench`: parse, call, print. Exit status: 0 all good, 1 some run failed, 2 wrong usage, 130 Ctrl-C.
+
+Commands that train nothing import neither torch nor lightgbm, pandas or matplotlib (`report` needs the last two).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from bytelap.execution.race import Lane
+    from bytelap.report.references import ReferenceLine
+    from bytelap.suite.plan import Plan
+
+app = typer.Typer(
+    name="bench",
+    help="Race small language models of any kind under the same fixed training time; compare them in bits per byte.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+SuiteFile = Annotated[Path, typer.Argument(metavar="SUITE", help="A suite file, for example suites/smoke.yaml.")]
+RunsDirectory = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs are stored.")]
+Only = Annotated[
+    list[str] | None, typer.Option("--only", metavar="NAME", help="Only this entrant or model; repeatable.")
+]
+BudgetOption = Annotated[
+    str | None, typer.Option("--budget", metavar="TIME", help="Train for this long instead, for example 5s or 2m.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@app.command()
+def run(
+    suite: SuiteFile,
+    runs: RunsDirectory = Path("runs"),
+    only: Only = None,
+    budget: BudgetOption = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at the same time; as many as fit the cores if not given.")
+    ] = None,
+    executor: Annotated[str, typer.Option(help="Where run processes are started.")] = "local",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Repeat runs that have ended.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train and score every entrant of SUITE; goes on where it stopped."""
+    from bytelap.display import make_display
+    from bytelap.execution.race import Race
+    from bytelap.plugins import load_plugins
+
+    registry = load_plugins()
+    spec = registry.executors[executor]
+    plan = _plan(suite, only, budget)
+    _check_writable(runs)
+    display = make_display(as_json=as_json)
+    race = Race(
+        plan.runs, runs / plan.suite.name, spec.create(plan.suite.resources, jobs), fresh=fresh, watch=display.update
+    )
+    display.open(race.lanes)
+    try:
+        race.run()
+    finally:
+        display.close()
+        _tell_plugins(race.lanes)
+    bad = [lane for lane in race.lanes if lane.record is None or lane.record.status != "completed"]
+    if not as_json:
+        _summary(race.lanes, bad, suite, runs, budget)
+    raise typer.Exit(1 if bad else 0)
+
+
+@app.command()
+def report(
+    suite: SuiteFile,
+    runs: RunsDirectory = Path("runs"),
+    reports: Annotated[Path, typer.Option("--reports", metavar="DIR", help="Where reports are written.")] = Path(
+        "reports"
+    ),
+    only: Only = None,
+    budget: BudgetOption = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every stored run of the suite's name, not only those it plans now.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write tables and figures of SUITE's runs to reports/<suite name>."""
+    from bytelap.errors import BytelapError
+    from bytelap.execution.store import read_runs
+    from bytelap.plugins import load_plugins
+    from bytelap.report.write import write_report
+
+    plan = _plan(suite, only, budget)
+    stored = read_runs(runs / plan.suite.name)
+    planned = {item.run_id for item in plan.runs}
+    chosen = stored if everything else [item for item in stored if item.record.run_id in planned]
+    missing = sorted(planned - {item.record.run_id for item in stored})
+    if not chosen:
+        raise BytelapError(
+            f"no finished runs of {suite} in {runs / plan.suite.name}: start them with `bench run {suite}`"
+        )
+    sections = load_plugins().sections.specs.values()
+    page = write_report(chosen, reports / plan.suite.name, _references(plan), suite=str(suite), sections=sections)
+    if as_json:
+        typer.echo(json.dumps({"report": str(page), "runs": len(chosen), "missing": missing}))
+        return
+    typer.echo(f"{page}: {len(chosen)} runs" + (f", {len(missing)} not finished yet" if missing else ""))
+
+
+@app.command(name="list")
+def list_(
+    kind: Annotated[Literal["models", "corpora", "tokenizers", "suites"], typer.Argument(help="What to list.")],
+    as_json: Json = False,
+) -> None:
+    """List what is installed: models with every option, corpora, tokenizers, suites."""
+    from bytelap.inventory import inventory, print_inventory
+
+    items = inventory(kind)
+    if as_json:
+        typer.echo(json.dumps(items, indent=1))
+    else:
+        print_inventory(kind, items)
+
+
+@app.command()
+def show(
+    run_name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of one, or its directory.")],
+    runs: RunsDirectory = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Show everything stored about one run."""
+    from bytelap.inventory import find_run, print_run
+
+    directory = find_run(run_name, runs)
+    if as_json:
+        record = directory.record()
+        typer.echo(record.model_dump_json(indent=1) if record else directory.plan().model_dump_json(indent=1))
+    else:
+        print_run(directory)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check this machine, the installed plugins and the cache."""
+    from bytelap.inventory import examine, print_examination
+
+    facts, problems = examine()
+    if as_json:
+        typer.echo(json.dumps({"facts": facts, "problems": problems}, indent=1))
+    else:
+        print_examination(facts, problems)
+    raise typer.Exit(1 if problems else 0)
+
+
+def _plan(suite: Path, only: list[str] | None, budget: str | None) -> Plan:
+    from bytelap.errors import BytelapError
+    from bytelap.plugins import load_plugins
+    from bytelap.suite.plan import make_plan
+    from bytelap.suite.schema import duration
+
+    train = None
+    if budget is not None:
+        try:
+            train = float(duration(budget))
+        except ValueError as error:
+            raise BytelapError(f"--budget: {error}") from None
+        if not 0 < train < float("inf"):
+            raise BytelapError(f"--budget {budget}: should be more than zero and finite")
+    return make_plan(suite, load_plugins(), only or (), train)
+
+
+def _references(plan: Plan) -> list[ReferenceLine]:
+    """What xz and PPMd need for the text that the suite scores."""
+    from bytelap.report.references import reference_lines
+    from bytelap.text.cache import cache_directory
+
+    lines: list[ReferenceLine] = []
+    for corpus in plan.corpora.values():
+        test, limit = corpus.splits["test"], plan.suite.evaluation.limit
+        scored = test if limit is None else test.excerpt(limit)
+        known = cache_directory() / "references.json"
+        lines += reference_lines(corpus.splits["train"].data, scored.data, corpus.hash, known)
+    return lines
+
+
+def _check_writable(runs: Path) -> None:
+    from bytelap.errors import BytelapError
+
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        probe = runs / f".probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise BytelapError(f"cannot write to {runs}: {error.strerror}; choose another place with --runs") from None
+
+
+def _tell_plugins(lanes: list[Lane]) -> None:
+    """Hand every new result to plugins that export results."""
+    from bytelap.plugins import load_plugins
+
+    hook = load_plugins().manager.hook.bytelap_run_finished
+    for lane in lanes:
+        if lane.state == "ended" and lane.record is not None:
+            hook(record=lane.record)
+
+
+def _summary(lanes: list[Lane], bad: list[Lane], suite: Path, runs: Path, budget: str | None) -> None:
+    good = len(lanes) - len(bad)
+    typer.echo(f"{good} of {len(lanes)} runs completed; results in {runs}")
+    options = f" --budget {budget}" if budget else ""
+    if good:
+        typer.echo(f"next: bench report {suite}{options}")
+
+
+def main() -> None:
+    """Entry point of `bench`: turns errors that the user can mend into one sentence and status 2."""
+    from bytelap.errors import BytelapError
+
+    try:
+        app()
+    except BytelapError as error:
+        sys.stderr.write(f"bench: {error}\n")
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("bench: stopped; nothing is lost, the same command goes on\n")
+        raise SystemExit(130) from None
+    except BrokenPipeError:  # `bench list models | head`
+        with suppress(OSError):
+            sys.stdout.close()
+        raise SystemExit(0) from None

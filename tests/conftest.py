@@ -84,7 +84,7 @@ def plugin(tmp_path: Path) -> Plugin:
 
     def install(source: str, module: str = "acme_models", distribution: str = "acme") -> dict[str, str]:
         site = tmp_path / "site"
-        metadata = site / f"{distribution}-1.0.dist-info"
+        metadata = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
         metadata.mkdir(parents=True, exist_ok=True)
         (site / f"{module}.py").write_text(source)
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")

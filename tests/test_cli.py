@@ -51,7 +51,7 @@ def test_bad_suite_is_one_sentence(bench: Bench, write_suite: WriteSuite, change
         (("run", "--budget", "0", "{suite}"), "more than zero"),
         (("run", "--only", "nobody", "{suite}"), "--only nobody: no such entrant"),
         (("run", "--jobs", "4096", "{suite}"), "--jobs 4096 needs"),
-        (("run", "--jobs", "0", "{suite}"), "0 is not in the range"),
+        (("run", "--jobs", "0", "{suite}"), "Invalid value for '--jobs'"),
         (("run", "--executor", "cloud", "{suite}"), "unknown executor 'cloud'"),
         (("run", "--runs", "{file}/below", "{suite}"), "cannot write to"),
         (("report", "{suite}"), "no finished runs"),

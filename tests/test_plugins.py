@@ -65,7 +65,7 @@ def bytelap_sections():
     def render(report):
         return [Paragraph("A section of the acme plugin.")]
 
-    return [SectionSpec("acme", 900, "Acme", render)]
+    return [SectionSpec(name="acme", order=900, title="Acme", render=render)]
 
 
 @hookimpl

@@ -225,7 +225,7 @@ def main() -> None:
     from bytelap.errors import BytelapError
 
     try:
-        app()
+        app(prog_name="bench")
     except BytelapError as error:
         sys.stderr.write(f"bench: {error}\n")
         raise SystemExit(2) from None

@@ -25,9 +25,9 @@ class LightGBMConfig(ModelConfig):
         ge=1,
         description="at most so many held-out positions are boosted on; budgets in seconds take what `rounds` rounds can afford",
     )
-    rounds: int = Field(150, ge=1, description="rounds that the number of positions is chosen for")
-    most_rounds: int = Field(300, ge=1, description="rounds after which boosting stops: the cost of predicting grows with them")
+    rounds: int = Field(60, ge=1, description="rounds that the number of positions is chosen for")
+    most_rounds: int = Field(120, ge=1, description="rounds after which boosting stops: the cost of predicting grows with them")
     leaves: int = Field(31, ge=2, description="leaves per tree")
-    learning_rate: float = Field(0.15, gt=0.0, description="shrinkage of the first round; falls linearly to a fifth at the bell")
+    learning_rate: float = Field(0.25, gt=0.0, description="shrinkage of the first round; falls linearly to a fifth at the bell")
     bins: int = Field(63, ge=2, le=255, description="histogram bins per feature")
     uniform: float = Field(1e-4, gt=0.0, lt=1.0, description="share of the uniform distribution over the whole vocabulary in the mixture")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 GROWTH = 4  # each pass counts so many times the text of the last: all passes together cost 4/3 of the final one
 FIRST_PASS = 65_536  # tokens, at most: well under 0.1 s, to learn how fast this machine counts
 QUIET_PASS = 250_000  # tokens: shorter passes are a single step
-MARGIN = 1.5  # a pass is begun only if it fits so many times: long passes are slower per token, machines have moods
+MARGIN = 1.3  # a pass is begun only if it fits so many times: long passes are slower per token, machines have moods
 MIX_NUMBERS = 2**18  # probabilities that are worked on at a time, 1 MB: stays in the processor's cache
 
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)  # KenLM's, for counts too few or too odd to estimate them from
@@ -82,7 +82,10 @@ class Table:
         self.vocabulary_size = V = vocabulary_size
         C = self.unseen = len(escapes)
         first = np.searchsorted(keys, np.arange(C + 1) * V)  # (C + 1,) where each context's n-grams begin
-        self._followers = csr_array((shares, keys % V, np.append(first, first[-1:])), shape=(C + 1, V))
+        number = np.int32 if len(keys) < 2**31 else np.int64
+        followers = (keys % V).astype(number)
+        begin = np.append(first, first[-1]).astype(number)  # (C + 2,): nothing follows the unseen context
+        self._followers = csr_array((shares, followers, begin), shape=(C + 1, V))
         self._escapes = np.append(escapes, np.float32(1))  # (C + 1,)
         self._unigram = np.full(V, escapes[0] / V, dtype=np.float32)  # (V,) after the empty context
         self._unigram[keys[: first[1]]] += shares[: first[1]]
@@ -185,7 +188,9 @@ class KneserNey(Model):
                 slowest = max(slowest, clock.elapsed - began)
                 yield TrainStep(tokens=0)
                 began = clock.elapsed
-                if clock.expired or clock.remaining < slowest:
+                # Budgets in steps or tokens must not depend on how fast this machine is: there `remaining` is a guess.
+                late = clock.budget.seconds is not None and clock.remaining < slowest
+                if late or clock.expired:
                     return None
         return Table(np.concatenate(keys), np.concatenate(shares), np.concatenate(escapes), self.vocabulary_size)
 

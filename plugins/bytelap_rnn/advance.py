@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from bytelap_rnn.config import Dynamics
@@ -94,34 +94,42 @@ def scan(x: Tensor, state: Tensor, weights: Weights, dynamics: Dynamics) -> tupl
     Returns:
         The trace, and the state (B, S) after the last step.
     """
+    trace, known = _begin(x, state.shape[1], weights, dynamics)
+    inputs = x.shape[2]
+    for t in range(len(x)):
+        trace.seen[t, :, inputs:] = state
+        if known is None:
+            products = _gated_products(trace, weights, t)
+        else:
+            products = known[t].addmm_(trace.seen[t, :, inputs:], weights.core[:, inputs:].t())
+        state = _advance(trace, weights, t, products, state)
+        trace.new[t] = state
+    return trace, state
+
+
+def _begin(x: Tensor, size: int, weights: Weights, dynamics: Dynamics) -> tuple[Trace, Tensor | None]:
+    """A trace with room for the states of x (T, B, D), and what x alone says to all steps, which needs no waiting.
+
+    With input gates that is in the trace's `gate`; without them it is returned: x's part of the core products.
+    """
     steps, rows, inputs = x.shape
-    size, precision = state.shape[1], weights.core.dtype
 
     def room(width: int) -> Tensor:
-        return x.new_empty(steps, rows, width, dtype=precision)
+        return x.new_empty(steps, rows, width, dtype=weights.core.dtype)  # (T, B, width)
 
-    seen = room(inputs + size)
+    seen = used = room(inputs + size)
     seen[..., :inputs] = x
-    if weights.gate is not None:
-        gate, used = F.linear(seen[..., :inputs], weights.gate[:, :inputs], weights.gate_bias), room(inputs + size)
-        known = None
+    gate = known = None
+    if weights.gate is None:
+        known = functional.linear(seen[..., :inputs], weights.core[:, :inputs], weights.core_bias)
     else:
-        gate, used = None, seen
-        known = F.linear(seen[..., :inputs], weights.core[:, :inputs], weights.core_bias)  # (T, B, ·)
+        gate = functional.linear(seen[..., :inputs], weights.gate[:, :inputs], weights.gate_bias)
+        used = room(inputs + size)
     doubly, candidate, new = dynamics == "doubly_gated", room(size), room(size)
     update = None if weights.update is None else room(size)
     forget = None if weights.forget is None else room(size)
     mixed = candidate if update is None else new if forget is None or doubly else room(size)
-    trace = Trace(doubly, seen, gate, used, candidate, update, mixed, forget, new)
-    for t in range(steps):
-        seen[t, :, inputs:] = state
-        if known is not None:
-            products = known[t].addmm_(seen[t, :, inputs:], weights.core[:, inputs:].t())
-        else:
-            products = _gated_products(trace, weights, t)
-        state = _advance(trace, weights, t, products, state)
-        new[t] = state
-    return trace, state
+    return Trace(doubly, seen, gate, used, candidate, update, mixed, forget, new), known
 
 
 def _gated_products(trace: Trace, weights: Weights, t: int) -> Tensor:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from bytelap_rnn.advance import Weights, advance, scan
 
@@ -107,12 +107,12 @@ class GridLayer(nn.Module):
         if config.output == "state":
             return new * torch.sigmoid(linear(self.output_gate, r)) if config.output_gate else new
         if not config.output_gate:
-            return F.silu(linear(self.output, r))
+            return functional.silu(linear(self.output, r))
         gate_weight = self.output_gate.weight.to(r.dtype)
         from_output, from_rest = torch.split(gate_weight, [self.outputs, r.shape[1]], dim=1)
         weight = torch.cat([self.output.weight.to(r.dtype), from_rest])
         bias = torch.cat([self.output.bias, self.output_gate.bias]).to(r.dtype)
-        o, gate = torch.split(F.linear(r, weight, bias), self.outputs, dim=1)
+        o, gate = torch.split(functional.linear(r, weight, bias), self.outputs, dim=1)
         return o * torch.sigmoid(torch.addmm(gate, o, from_output.t()))
 
     def unreached(self) -> list[nn.Parameter]:
@@ -135,4 +135,4 @@ def _interleave(parts: list[Tensor], rows: int) -> Tensor:
 
 def linear(layer: nn.Linear, x: Tensor) -> Tensor:
     """The layer in the precision of x."""
-    return F.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
+    return functional.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
-
 from bytelap.neural import OptimizerName, TorchConfig
+from pydantic import Field, model_validator
 
 Dynamics = Literal["gated", "plain", "doubly_gated"]
 # What each choice settles about other fields; they take these values if not given and may not contradict them.
@@ -22,12 +21,14 @@ class RNNConfig(TorchConfig):
     """The gated grid model; gates are described by the equations at the top of `bytelap_rnn.cell`."""
 
     default_learning_rates: ClassVar[Mapping[OptimizerName, float]] = {
-        "adamw": 2e-3,
+        "adamw": 5e-3,
         "lion": 4e-4,
         "sparse_lion": 4e-4,
-        "muon": 4e-3,
+        "muon": 1e-2,
     }
 
+    optimizer: OptimizerName = "muon"
+    """muon on the layers' matrices and AdamW on the rest, or adamw, lion, sparse_lion."""
     layers: int = Field(default=1, ge=1)
     """Recurrent layers."""
     state: int = Field(default=512, ge=1)
@@ -54,12 +55,12 @@ class RNNConfig(TorchConfig):
     """What a layer passes on: a product of the above, or the new state itself."""
     bptt: int = Field(default=1, ge=1)
     """Steps that gradients flow back through time; 1: none, the old state is a constant."""
-    chunk: int = Field(default=32, ge=1)
+    chunk: int = Field(default=16, ge=1)
     """Steps read between two updates of the weights."""
     reset: int = Field(default=0, ge=0)
     """0: every lane reads on through the text with its state, lanes at staggered places. Otherwise: random windows of
     so many tokens, each from a state of zeros, all lanes in step (the seed: 1000)."""
-    batch: int = Field(default=128, ge=1)
+    batch: int = Field(default=64, ge=1)
     """Lanes read side by side."""
 
     @model_validator(mode="before")

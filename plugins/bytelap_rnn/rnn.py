@@ -10,18 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from bytelap.neural import TorchModel
+from torch import Tensor, nn
+from torch.nn import functional
+
 from bytelap_rnn.cell import GridLayer, linear
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     import numpy as np
-
     from bytelap import TrainingData
+
     from bytelap_rnn.config import RNNConfig
 
 # Steps of one call of the network when scoring: bounds memory, not the result.
@@ -56,7 +56,7 @@ class GridNetwork(nn.Module):
             Logits (B, T, V) in `precision`, and the states (L, B, S) after the last token, without gradient.
         """
         table = self.embed.weight.t() + self.embed.bias  # (V, D)
-        x = F.embedding(tokens.t(), table).to(precision)  # (T, B, D)
+        x = functional.embedding(tokens.t(), table).to(precision)  # (T, B, D)
         after: list[Tensor] = []
         for layer, state in zip(self.layers, states, strict=True):
             x, last = cast("GridLayer", layer)(x, state, bptt, precision)
@@ -107,7 +107,7 @@ class RNN(TorchModel):
         with torch.autocast(kind, enabled=False):
             logits, self.carried["states"] = self.module(batch[:, :-1], states, self.config.bptt, precision)
             # The network's own order is time first: flattened like that, the logits need no copy.
-            return F.cross_entropy(logits.transpose(0, 1).flatten(0, 1).float(), batch[:, 1:].t().flatten())
+            return functional.cross_entropy(logits.transpose(0, 1).flatten(0, 1).float(), batch[:, 1:].t().flatten())
 
     def _empty(self, rows: int) -> Tensor:
         """States of zeros, (L, B, S)."""
@@ -119,7 +119,7 @@ class RNN(TorchModel):
         states, parts = self._empty(len(tokens)), []
         for part in torch.split(tokens, SCORE_STEPS, dim=1):
             logits, states = self.module(part, states, 1, precision)
-            parts.append(F.log_softmax(logits, dim=-1))
+            parts.append(functional.log_softmax(logits, dim=-1))
         return torch.cat(parts, dim=1)
 
     def state_size(self) -> int:

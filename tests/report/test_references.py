@@ -10,7 +10,7 @@ import numpy as np
 import pyppmd
 import pytest
 from bytelap.errors import BytelapError
-from bytelap.report.references import AFFORDABLE, reference_lines
+from bytelap.report.references import reference_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,16 +63,16 @@ def test_unwritable_cache_costs_nothing_but_time(tmp_path: Path, english: bytes)
 
 
 def test_too_long_a_test_text_is_left_out_with_a_note():
-    lines = reference_lines(b"abc", np.zeros(AFFORDABLE + 1, np.uint8), "hash")
+    lines = reference_lines(b"abc", b"abcd", "hash", affordable=3)
     assert all(line.bits_per_byte is None and "not measured" in line.note for line in lines)
 
 
 def test_long_training_text_is_read_from_its_end_and_said_so(english: bytes):
-    test = english[:3_000]
-    far = np.concatenate([np.frombuffer(test, np.uint8), np.zeros(AFFORDABLE, np.uint8)])
-    near = np.concatenate([np.zeros(AFFORDABLE, np.uint8), np.frombuffer(test, np.uint8)])
-    forgotten, known = reference_lines(far, test, "hash")[0], reference_lines(near, test, "hash")[0]
-    assert "after the last" in forgotten.note
+    test, filler = english[:3_000], bytes(10_000)
+    forgotten, known = (
+        reference_lines(train, test, "hash", affordable=10_000)[0] for train in (test + filler, filler + test)
+    )
+    assert "after the last 10,000 bytes" in forgotten.note
     assert (known.bits_per_byte or 0) < 0.5 < (forgotten.bits_per_byte or 0)
 
 

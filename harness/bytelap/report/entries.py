@@ -168,7 +168,8 @@ def _score(runs: Sequence[StoredRun]) -> Interval | None:
     if len(known) == 1:
         return Interval(mean, mean, mean)
     stored = _segments(runs) if len(known) == len(runs) else None
-    return interval(bootstrap(*stored) if stored is not None else bootstrap_seeds(known), mean)
+    found = interval(bootstrap(*stored) if stored is not None else bootstrap_seeds(known), mean)
+    return replace(found, low=max(0.0, found.low))
 
 
 def _segments(runs: Sequence[StoredRun]) -> tuple[np.ndarray, np.ndarray] | None:

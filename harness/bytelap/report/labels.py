@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+RINGS = (7.0, 12.0, 19.0, 28.0, 39.0, 52.0, 68.0, 88.0)  # distances of a label from its point
+SWEEPS = 4
+CROWD = 20.0  # cost of a square point of overlap, in points of distance
+
 
 @dataclass(frozen=True)
 class Box:
@@ -63,24 +67,35 @@ def around(
 ) -> list[Box]:
     """A place for each point's label: near it, inside the frame, off the other points, labels and `taken` boxes.
 
-    Greedy, in the order given;
-    points beyond the labels are only kept clear; tries rings of growing distance and takes the cheapest place.
+    One label after another takes the cheapest place on rings around its point, then each may move again, until none
+    does. Points beyond the labels are only kept clear.
     """
-    dots = [Box(x - 4, y - 4, 8, 8) for x, y in points]
-    placed: list[Box] = []
-    for (x, y), (width, height) in zip(points, sizes, strict=False):
-        best, lowest = Box(x + 6, y - height / 2, width, height), math.inf
-        for radius in (7.0, 12.0, 19.0, 28.0, 39.0, 52.0):
-            for step in range(16):
-                angle = 2 * math.pi * step / 16
-                box = _beside(x + radius * math.cos(angle), y + radius * math.sin(angle), angle, width, height)
-                crowd = sum(box.overlap(other) for other in (*dots, *placed, *taken)) + box.outside(frame)
-                # To the right is where people look first.
-                cost = 20 * crowd + radius + 3 * (1 - math.cos(angle)) + abs(math.sin(2 * angle))
-                if cost < lowest:
-                    best, lowest = box, cost
-        placed.append(best)
-    return placed
+    fixed = [*(Box(x - 4, y - 4, 8, 8) for x, y in points), *taken]
+    options = [_options(x, y, size, frame, fixed) for (x, y), size in zip(points, sizes, strict=False)]
+    placed: dict[int, Box] = {}
+    for _ in range(SWEEPS):
+        before = dict(placed)
+        for index, choices in enumerate(options):
+            others = [box for other, box in placed.items() if other != index]
+            placed[index] = min(choices, key=lambda one: one[1] + CROWD * sum(map(one[0].overlap, others)))[0]
+        if placed == before:
+            break
+    return [placed[index] for index in range(len(options))]
+
+
+def _options(
+    x: float, y: float, size: tuple[float, float], frame: Box, fixed: Sequence[Box]
+) -> list[tuple[Box, float]]:
+    """Boxes around a point and what each costs, labels of others aside."""
+    options = []
+    for radius in RINGS:
+        for step in range(16):
+            angle = 2 * math.pi * step / 16
+            box = _beside(x + radius * math.cos(angle), y + radius * math.sin(angle), angle, *size)
+            crowd = sum(box.overlap(other) for other in fixed) + box.outside(frame)
+            # To the right is where people look first.
+            options.append((box, CROWD * crowd + radius + 3 * (1 - math.cos(angle)) + abs(math.sin(2 * angle))))
+    return options
 
 
 def _beside(x: float, y: float, angle: float, width: float, height: float) -> Box:

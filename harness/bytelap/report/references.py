@@ -44,7 +44,9 @@ class ReferenceLine:
     note: str = ""
 
 
-def reference_lines(train: Text, test: Text, corpus: str, cache: Path | None = None) -> list[ReferenceLine]:
+def reference_lines(
+    train: Text, test: Text, corpus: str, cache: Path | None = None, affordable: int = AFFORDABLE
+) -> list[ReferenceLine]:
     """Reference lines of xz (preset 9e) and PPMd (variant H, order 8).
 
     Args:
@@ -52,17 +54,18 @@ def reference_lines(train: Text, test: Text, corpus: str, cache: Path | None = N
         test: the test bytes that are scored (the excerpt, if the suite limits evaluation).
         corpus: the corpus's content hash, as in its runs' records.
         cache: a JSON file that remembers results by the hashes of both texts; None: measure every time.
+        affordable: the most bytes of either text; of a longer training text the end is read.
 
     Raises:
         BytelapError: the test text is empty.
     """
     length = len(_array(test))
-    before, after = _array(train)[-AFFORDABLE:].tobytes(), _array(test)[: AFFORDABLE + 1].tobytes()
+    before, after = _array(train)[-affordable:].tobytes(), _array(test)[: affordable + 1].tobytes()
     if not after:
         raise BytelapError("reference lines need test text, but the test split is empty: check the corpus")
-    note = f"after the last {AFFORDABLE:,} bytes of the training text" if len(train) > AFFORDABLE else ""
-    if length > AFFORDABLE:
-        skipped = f"not measured: the test text is longer than {AFFORDABLE:,} bytes"
+    note = f"after the last {affordable:,} bytes of the training text" if len(train) > affordable else ""
+    if length > affordable:
+        skipped = f"not measured: the test text is longer than {affordable:,} bytes"
         return [ReferenceLine(name, corpus, length, None, skipped) for name in COMPRESSORS]
     known = _read(cache)
     texts = f"{hashlib.sha256(before).hexdigest()[:32]}-{hashlib.sha256(after).hexdigest()[:32]}"

@@ -43,7 +43,8 @@ SMALLEST = 1e-3  # bits per byte; keeps a log axis finite
 _SETTINGS: Any = {  # Any: matplotlib types its settings by name
     "svg.hashsalt": "bytelap",
     "svg.fonttype": "none",
-    "font.family": "DejaVu Sans",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8.5,
     "text.parse_math": False,  # an entrant may be called $x$
     "text.color": INK,

@@ -72,7 +72,7 @@ _COLUMNS: Sequence[tuple[str, Callable[[Entry], str]]] = (
     ("tokens seen", lambda entry: short(entry.mean("tokens_seen"))),
     ("bytes seen", lambda entry: _amount(entry.mean("bytes_seen"))),
     ("epochs", lambda entry: _significant(entry.mean("epochs"))),
-    ("train seconds", lambda entry: _significant(entry.mean("train_seconds"), 4)),
+    ("train seconds", lambda entry: _duration(entry.mean("train_seconds"))),
     ("training speed", lambda entry: _per_second(entry.mean("bytes_per_second"))),
     ("peak memory", lambda entry: _amount(_largest(entry, "peak_memory_bytes"))),
 )
@@ -122,8 +122,9 @@ def _reference_cells(line: ReferenceLine, columns: int, several: bool) -> tuple[
 
 def _table_notes(race: Race) -> list[str]:
     notes = []
-    if any(len(entry.runs) > 1 for entry in race.ranked):
-        notes.append(INTERVAL)
+    seeds = {len(entry.runs) for entry in race.ranked}
+    if seeds - {1}:
+        notes.append(INTERVAL + (" Two seeds say little about chance: run three or more." if 2 in seeds else ""))
     if any(entry.disturbed for entry in race.entries):
         notes.append("† The machine was not quiet during a run: see “Validity and notes”.")
     if any(entry.rank is None and entry.score for entry in race.entries):
@@ -242,15 +243,19 @@ def _amount(value: float | None) -> str:
 
 
 def _per_second(value: float | None) -> str:
-    return NONE if value is None else f"{_amount(value)}/s"
+    return f"{_amount(value)}/s" if value else NONE
 
 
 def _fixed(value: float | None, digits: int) -> str:
     return NONE if value is None else f"{value:.{digits}f}"
 
 
-def _significant(value: float | None, digits: int = 3) -> str:
-    return NONE if value is None else f"{value:.{digits}g}" if value < 1000 else f"{value:,.0f}"
+def _significant(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _duration(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.2f}" if value >= 0.005 else "<0.01"
 
 
 def _seconds(value: float) -> str:

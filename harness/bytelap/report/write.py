@@ -67,18 +67,17 @@ def build(
     for spec in sorted(specs, key=lambda spec: (spec.order, spec.name)):
         try:
             blocks = list(spec.render(report))
-            pictures = {block.name: style.svg(block.drawing) for block in blocks if isinstance(block, Picture)}
-            _check_names(pictures, inlined)
-            small = {block.name: style.png(block.drawing) for block in blocks if isinstance(block, Picture)}
+            drawn = [block for block in blocks if isinstance(block, Picture)]
+            _check_names([*inlined, *(block.name for block in drawn)])
+            pictures = {block.name: (style.svg(block.drawing), style.png(block.drawing)) for block in drawn}
         except Exception as error:
             told = sentence(f"This section could not be made: {type(error).__name__}: {error}")
             failed: list[Block] = [Paragraph(told, "warning")]
             sections.append(page.Section(spec.name, spec.title, failed))
             continue
-        for name, picture in pictures.items():
-            inlined[name] = style.inline(name, picture)
-            files[f"{FIGURES}/{name}.svg"] = picture
-            files[f"{FIGURES}/{name}.png"] = small[name]
+        for name, (svg, png) in pictures.items():
+            inlined[name] = style.inline(name, svg)
+            files[f"{FIGURES}/{name}.svg"], files[f"{FIGURES}/{name}.png"] = svg, png
         sections.append(page.Section(spec.name, spec.title, blocks))
     title = f"Results of {report.title}"
     files["results.csv"] = results_csv(report.runs).encode()
@@ -87,11 +86,11 @@ def build(
     return files
 
 
-def _check_names(pictures: Mapping[str, bytes], others: Mapping[str, str]) -> None:
-    for name in pictures:
+def _check_names(names: Sequence[str]) -> None:
+    for index, name in enumerate(names):
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
             raise ValueError(f"a figure's name has lower case, digits and hyphens only, not {name!r}")
-        if name in others:
+        if name in names[:index]:
             raise ValueError(f"two figures are called {name!r}")
 
 

@@ -75,7 +75,9 @@ def test_built_in_plugins_use_the_public_api_only(file: Path) -> None:
 def test_every_plugin_folder_has_an_entry_point_and_the_other_way_round() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = {value.split(".")[0] for value in project["entry-points"]["bytelap"].values()} - {"bytelap"}
-    folders = {folder.name for folder in (ROOT / "plugins").iterdir() if folder.is_dir() and not folder.name.startswith("__")}
+    folders = {
+        folder.name for folder in (ROOT / "plugins").iterdir() if folder.is_dir() and not folder.name.startswith("__")
+    }
     assert named == folders
 
 
@@ -116,7 +118,9 @@ def test_commands_that_train_nothing_import_nothing_heavy(words: list[str]) -> N
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         f"heavy = [name for name in {HEAVY!r} if name in sys.modules]\nassert not heavy, heavy\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -132,7 +136,6 @@ def test_every_public_name_is_there() -> None:
         assert getattr(bytelap, name).__module__.startswith(("bytelap", "pluggy")), name
     with pytest.raises(AttributeError):
         _ = bytelap.no_such_name
-
 
 
 def test_help_is_quick() -> None:

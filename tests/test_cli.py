@@ -26,7 +26,10 @@ WriteSuite = Callable[..., Path]
         ({"corpus": "prosa"}, r"small.yaml:1:\d+: unknown corpus 'prosa': did you mean prose"),
         ({"tokenizers": ["bite"]}, r"small.yaml:1:\d+: unknown tokenizer 'bite': did you mean byte"),
         ({"tokenizers": ["bpe-10"]}, r"small.yaml:1:\d+: .*bpe-10"),
-        ({"entrants": [{"model": "ngram", "config": {"ordr": 3}}]}, r"small.yaml:1:\d+: unknown key 'ordr': did you mean 'order'"),
+        (
+            {"entrants": [{"model": "ngram", "config": {"ordr": 3}}]},
+            r"small.yaml:1:\d+: unknown key 'ordr': did you mean 'order'",
+        ),
         ({"entrants": [{"model": "ngram", "config": {"order": "x"}}]}, r"small.yaml:1:\d+: .*order.* integer"),
         ({"entrants": [{"model": "ngram"}, {"model": "ngram"}]}, r"two entrants are called 'ngram'"),
         ({"budget": {"train": "0s"}}, r"more than zero"),
@@ -35,7 +38,9 @@ WriteSuite = Callable[..., Path]
         ({"corpus": "file:nowhere/*.txt"}, r"small.yaml:1:\d+: .*nowhere"),
     ],
 )
-def test_bad_suite_is_one_sentence(bench: Bench, write_suite: WriteSuite, changes: dict[str, object], words: str) -> None:
+def test_bad_suite_is_one_sentence(
+    bench: Bench, write_suite: WriteSuite, changes: dict[str, object], words: str
+) -> None:
     done = bench("run", str(write_suite(**changes)), env={"CUDA_VISIBLE_DEVICES": ""})
     assert done.returncode == 2, done.stdout
     assert re.search(words, done.stderr), done.stderr
@@ -81,8 +86,14 @@ def test_read_only_runs_directory(bench: Bench, write_suite: WriteSuite) -> None
 
 def test_race_report_show_and_json(bench: Bench, plugin: Plugin, write_suite: WriteSuite, tmp_path: Path) -> None:
     suite = write_suite(
-        entrants=[{"model": "counter"}, {"model": "unigram"}, {"name": "bad", "model": "counter", "config": {"lie": "nan"}}],
-        tokenizers=["byte", "bpe-300"], seeds=[1, 2], budget={"steps": 20},
+        entrants=[
+            {"model": "counter"},
+            {"model": "unigram"},
+            {"name": "bad", "model": "counter", "config": {"lie": "nan"}},
+        ],
+        tokenizers=["byte", "bpe-300"],
+        seeds=[1, 2],
+        budget={"steps": 20},
     )
     env = plugin(SOURCE)
     done = bench("run", str(suite), "--json", env=env)
@@ -109,7 +120,9 @@ def test_race_report_show_and_json(bench: Bench, plugin: Plugin, write_suite: Wr
     assert json.loads(bench("report", str(suite), "--json", env=env).stdout)["runs"] == 12
 
 
-def test_no_colour_and_no_control_characters_off_a_terminal(bench: Bench, plugin: Plugin, write_suite: WriteSuite) -> None:
+def test_no_colour_and_no_control_characters_off_a_terminal(
+    bench: Bench, plugin: Plugin, write_suite: WriteSuite
+) -> None:
     env = plugin(SOURCE)
     for words in (("run", str(write_suite(budget={"steps": 3}))), ("list", "models"), ("doctor",)):
         done = bench(*words, env=env)
@@ -120,7 +133,11 @@ def test_live_table_on_a_terminal(plugin: Plugin, write_suite: WriteSuite, tmp_p
     suite = write_suite(entrants=[{"model": "counter"}], budget={"train": "1.5s"})
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "bytelap", "run", str(suite)], cwd=tmp_path, stdin=follower, stdout=follower, stderr=follower,
+        [sys.executable, "-m", "bytelap", "run", str(suite)],
+        cwd=tmp_path,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
         env={**os.environ, **plugin(SOURCE), "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "30"},
     )
     os.close(follower)

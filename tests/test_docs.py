@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import typer
-
 from bytelap import hookspecs
 from bytelap.cli import app
 from bytelap.plugins import load_plugins
 from bytelap.suite.loader import loads
 from bytelap.suite.schema import Suite, read_suite
+
 from tests.conftest import ROOT, Bench, Plugin
 from tests.docs import regenerated
 
@@ -107,7 +107,8 @@ def test_plugin_of_the_documentation_runs(bench: Bench, plugin: Plugin, tmp_path
     assert tomllib.loads(project)["project"]["entry-points"]["bytelap"] == {"acme_bigram": "acme_bigram"}
     suite = tmp_path / "bigram.yaml"
     suite.write_text(
-        f"name: bigram\ncorpus: 'file:{books}/*.txt'\nbudget: {{steps: 40}}\nentrants: [{{model: bigram}}, {{model: unigram}}]\n"
+        f"name: bigram\ncorpus: 'file:{books}/*.txt'\nbudget: {{steps: 40}}\n"
+        "entrants: [{model: bigram}, {model: unigram}]\n"
     )
     done = bench("run", str(suite), "--json", env=plugin(source, module="acme_bigram", distribution="acme-bigram"))
     assert done.returncode == 0, done.stdout + done.stderr

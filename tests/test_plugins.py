@@ -8,9 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
 from bytelap import BytelapError, ModelConfig, ModelSpec, Unavailable, Vocabulary, create_model, hookimpl
 from bytelap.plugins import Origin, load_plugins
+
 from tests.conftest import Bench, Plugin
 from tests.execution.entrants import SOURCE
 
@@ -105,7 +105,8 @@ def acme(plugin: Plugin, tmp_path: Path) -> dict[str, str]:
     plugin(SOURCE)
     return {
         **plugin(HOOK_PLUGIN, module="acme_hooks", distribution="acme-hooks"),
-        "ACME_LOG": str(tmp_path / "log"), "BYTELAP_CACHE": str(tmp_path / "cache"),
+        "ACME_LOG": str(tmp_path / "log"),
+        "BYTELAP_CACHE": str(tmp_path / "cache"),
     }
 
 
@@ -157,7 +158,7 @@ def test_stranger_cannot_take_the_name_of_a_built_in() -> None:
 
 
 def test_misspelt_hook_is_reported() -> None:
-    registry = load_plugins([(origin("acme"), SimpleNamespace(bytelap_modles=hookimpl(lambda: [])))])
+    registry = load_plugins([(origin("acme"), SimpleNamespace(bytelap_modles=hookimpl(list)))])
     assert [str(broken.origin) for broken in registry.broken] == ["acme 1.0 (acme_module)"]
     assert "bytelap_modles" in registry.broken[0].reason
 

@@ -25,7 +25,7 @@ class LightGBMConfig(ModelConfig):
         ge=1,
         description="at most so many held-out positions are boosted on; budgets in seconds take what `rounds` rounds can afford",
     )
-    rounds: int = Field(60, ge=1, description="rounds that the number of positions is chosen for")
+    rounds: int = Field(40, ge=1, description="rounds that the number of positions is chosen for")
     most_rounds: int = Field(120, ge=1, description="rounds after which boosting stops: the cost of predicting grows with them")
     leaves: int = Field(31, ge=2, description="leaves per tree")
     learning_rate: float = Field(0.25, gt=0.0, description="shrinkage of the first round; falls linearly to a fifth at the bell")

@@ -35,14 +35,13 @@ from bytelap_lightgbm.boosting import Rows, Softmax, seconds_per_position
 from bytelap_lightgbm.config import LightGBMConfig
 from bytelap_lightgbm.features import candidates
 from bytelap_lightgbm.ngram import KneserNey, highest_order
-from bytelap_lightgbm.text import excerpt, hold_out
+from bytelap_lightgbm.text import excerpt, folds
 
-COUNTING_SHARE = 0.35  # of the time left may go into counting: all text once, all but the held-out part once more
+COUNTING_SHARE = 0.6  # of the time left may go into counting: all text once, all but the held-out part once more
 PILOT_TOKENS = 50_000  # counted first, to learn the speed: about 10 ms
-PILOT_POSITIONS = 4096  # boosted on first, for the same reason: about 0.1 s
-LONG_SORTS = 1.5  # counting millions of tokens takes so much longer per token than the pilot does: caches
-BOOSTING_SHARE = 0.85  # of the time left is planned for; the rest of it goes into more rounds
-ROUND_MARGIN = 1.5  # a round starts only if so many times the longest one yet still fits
+BATCH_POSITIONS = 4096  # described at a time; the first batch is boosted on for a moment, for the same reason
+BOOSTING_SHARE = 1.2  # of the time left is planned for: rounds on few rows are slower per row than those to come
+ROUND_MARGIN = 1.5  # a round starts only if so many times the longest of the latest still fits
 
 
 class LightGBM(Model):
@@ -67,12 +66,8 @@ class LightGBM(Model):
             self.table = self._count(self._indices(np.concatenate(documents)))
             self.counted = limit
             yield TrainStep(tokens=limit)
-        held, left = hold_out([self._indices(document) for document in documents], self.seed)
-        table = self._count(left)
-        yield TrainStep(tokens=len(left))
         rows = Rows()
-        for _ in self._describe(table, held, rows, clock):
-            yield TrainStep(tokens=0)
+        yield from self._collect([self._indices(document) for document in documents], rows, clock)
         if rows.positions and not clock.expired:
             yield from self._boost(rows, clock)
 
@@ -86,30 +81,35 @@ class LightGBM(Model):
         begun = clock.elapsed
         pilot = data.tokens[: min(limit, PILOT_TOKENS)]
         KneserNey.count(pilot, self.vocabulary.size, min(self.config.order, highest_order(self.vocabulary.size)))
-        per_token = 2 * LONG_SORTS * (clock.elapsed - begun) / len(pilot)
+        per_token = 2 * (clock.elapsed - begun) / len(pilot)
         return max(64, min(limit, int(COUNTING_SHARE * clock.remaining / per_token)))
 
     def _count(self, text: np.ndarray) -> KneserNey:
         order = min(self.config.order, highest_order(len(self.symbols)))
         return KneserNey.count(text, len(self.symbols), order)
 
-    def _describe(self, table: KneserNey, held: np.ndarray, rows: Rows, clock: Clock) -> Iterator[None]:
+    def _collect(self, documents: list[np.ndarray], rows: Rows, clock: Clock) -> Iterator[TrainStep]:
         """Fill `rows` with as many held-out positions as the budget can boost on, in windows drawn at random."""
-        length = min(self.config.window, len(held) - 1)
-        starts = np.random.default_rng(self.seed).permutation((len(held) - 1) // length) * length
-        wanted = min(self.config.positions, len(starts) * length)
-        at_once = max(1, PILOT_POSITIONS // length)
-        begun, binning = clock.elapsed, 0.0
-        for first in range(0, len(starts), at_once):
-            tokens = held[starts[first : first + at_once, None] + np.arange(length + 1)]  # (B, T + 1)
-            self._add_rows(table, tokens, rows)
-            if clock.budget.seconds is not None and first == 0:
-                describing = (clock.elapsed - begun) / rows.positions
-                binning, boosting = seconds_per_position(rows, self._parameters(), clock)
-                planned = describing + binning + self.config.rounds * boosting
-                wanted = min(wanted, int(BOOSTING_SHARE * clock.remaining / planned))
-            yield
-            if rows.positions >= wanted or clock.remaining < 3 * binning * rows.positions:
+        timed, wanted, binning = clock.budget.seconds is not None, self.config.positions, 0.0
+        for held, left in folds(documents, self.seed):
+            begun = clock.elapsed
+            table = self._count(left)
+            counting = clock.elapsed - begun
+            yield TrainStep(tokens=len(left))
+            length = min(self.config.window, len(held) - 1)
+            starts = np.random.default_rng(self.seed).permutation((len(held) - 1) // length) * length
+            for some in np.array_split(starts, max(1, len(starts) * length // BATCH_POSITIONS)):
+                begun = clock.elapsed
+                self._add_rows(table, held[some[:, None] + np.arange(length + 1)], rows)
+                if timed and binning == 0.0:
+                    describing = (clock.elapsed - begun) / rows.positions
+                    binning, boosting = seconds_per_position(rows, self._parameters(), clock)
+                    planned = describing + binning + self.config.rounds * boosting
+                    wanted = min(wanted, int(BOOSTING_SHARE * clock.remaining / planned))
+                yield TrainStep(tokens=0)
+                if rows.positions >= wanted or (timed and clock.remaining < 3 * binning * rows.positions):
+                    return
+            if timed and clock.remaining < 10 * counting:
                 return
 
     def _add_rows(self, table: KneserNey, tokens: np.ndarray, rows: Rows) -> None:
@@ -134,7 +134,7 @@ class LightGBM(Model):
             booster.update(fobj=objective)
             if done == 0:
                 self.trees.append(booster)
-            longest = max(longest, clock.elapsed - start)
+            longest = max(0.9 * longest, clock.elapsed - start)
             yield TrainStep(tokens=rows.positions)
 
     def _parameters(self) -> dict[str, int | float | str | bool]:

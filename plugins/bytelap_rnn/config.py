@@ -31,7 +31,7 @@ class RNNConfig(TorchConfig):
     """muon on the layers' matrices and AdamW on the rest, or adamw, lion, sparse_lion."""
     layers: int = Field(default=1, ge=1)
     """Recurrent layers."""
-    state: int = Field(default=512, ge=1)
+    state: int = Field(default=256, ge=1)
     """S, the numbers of state that each layer carries."""
     width: int | None = Field(default=None, ge=1)
     """Width of the embedding and of what layers pass on; None: as wide as the state."""
@@ -55,7 +55,7 @@ class RNNConfig(TorchConfig):
     """What a layer passes on: a product of the above, or the new state itself."""
     bptt: int = Field(default=1, ge=1)
     """Steps that gradients flow back through time; 1: none, the old state is a constant."""
-    chunk: int = Field(default=16, ge=1)
+    chunk: int = Field(default=32, ge=1)
     """Steps read between two updates of the weights."""
     reset: int = Field(default=0, ge=0)
     """0: every lane reads on through the text with its state, lanes at staggered places. Otherwise: random windows of

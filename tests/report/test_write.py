@@ -304,7 +304,9 @@ def test_a_plugins_section_appears_in_its_place_with_text_and_figure(runs: Path,
 def test_a_plugins_broken_section_is_said_and_spares_the_rest(runs: Path, tmp_path: Path):
     broken = SectionSpec("broken", "Broken", 1, _broken)
     clash = SectionSpec("clash", "Clash", 70, lambda report: [*_energy(report), *_energy(report)])
-    text = write_report(load(runs), tmp_path / "out", sections=[*bytelap_sections(), broken, clash]).read_text()
+    odd = SectionSpec("odd", "Odd", 80, lambda report: [report.title])  # type: ignore[list-item]
+    text = write_report(load(runs), tmp_path / "out", sections=[*bytelap_sections(), broken, clash, odd]).read_text()
+    assert "a section is made of the blocks" in text
     assert "This section could not be made: ZeroDivisionError: &lt;i&gt;6&lt;/i&gt;" in text
     assert "two figures are called" in text
     assert "| rank | entrant |" in text
@@ -318,8 +320,16 @@ def test_no_runs_is_one_clear_sentence_and_no_file(tmp_path: Path):
 
 def test_a_field_of_failures_still_makes_a_report(tmp_path: Path):
     write_run(tmp_path / "runs", "gone", None, status="unavailable", reason="needs mamba_ssm")
-    text = write_report(load(tmp_path / "runs"), tmp_path / "out", REFERENCES).read_text()
+    text = write_report(load(tmp_path / "runs"), tmp_path / "out").read_text()
     assert "none: no run got that far" in text
+    assert "could not be made" not in text
+
+
+@pytest.mark.parametrize("references", [(), REFERENCES[:1]])
+@pytest.mark.parametrize("score", [0.0, 1e6])
+def test_any_score_makes_a_report(tmp_path: Path, score: float, references: tuple[ReferenceLine, ...]):
+    write_run(tmp_path / "runs", "odd", score)
+    text = write_report(load(tmp_path / "runs"), tmp_path / "out", references).read_text()
     assert "could not be made" not in text
 
 

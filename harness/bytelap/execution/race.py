@@ -104,7 +104,7 @@ class Race:
                 lane.directory.forget()
 
     def run(self) -> None:
-        """Until every run has ended. On KeyboardInterrupt, runs write checkpoints and leave; then it is raised again."""
+        """Until every run has ended. On KeyboardInterrupt, runs write checkpoints and leave, and it is raised again."""
         try:
             while self._step():
                 time.sleep(POLL_SECONDS)

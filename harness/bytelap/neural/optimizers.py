@@ -97,4 +97,4 @@ def _muon(matrices: list[nn.Parameter], rate: float, decay: float) -> Optimizer:
         raise BytelapError(
             f"optimizer 'muon' needs torch 2.9 or later, this is {torch.__version__}: upgrade torch or use adamw"
         )
-    return torch.optim.Muon(matrices, lr=rate, weight_decay=decay, ns_steps=int(__import__("os").environ.get("NS", 5)), adjust_lr_fn="match_rms_adamw")
+    return torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")

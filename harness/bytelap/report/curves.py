@@ -63,8 +63,10 @@ def draw_curves(race: Race, shown: Sequence[tuple[int, str, list[Curve]]]) -> Fi
     last = max(race.budget.seconds or 0.0, *(float(seconds[-1]) for seconds, _ in means))
     first = min(float(seconds[0]) for seconds, _ in means)
     style.plain_log(axes, "x", max(0.9 * first, SHOWN_SECONDS * last), last)
+    ends_at = [float(bits[-1]) for _, bits in means]
     low, high = style.score_range(
-        [float(bits[-1]) for _, bits in means],
+        ends_at,
+        ends_at,
         [float(bits.max()) for _, bits in means],
         [value for _, value in references],
         SHOWN_SCORES,

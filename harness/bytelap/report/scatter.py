@@ -41,6 +41,7 @@ def draw_sizes(race: Race, marks: Sequence[Mark], title: str) -> Figure:
     """One point an entrant (best first), with its interval and name, and the frontier of size against score."""
     figure, axes = style.blank(7.4, 4.6)
     low, high = style.score_range(
+        [mark.score.mean for mark in marks],
         [mark.score.low for mark in marks],
         [mark.score.high for mark in marks],
         [value for _, value in race.measured_references],
@@ -50,10 +51,13 @@ def draw_sizes(race: Race, marks: Sequence[Mark], title: str) -> Figure:
     zero = _size_axis(axes, [mark.size for mark in marks])
     axes.set_xlabel(title)
     axes.set_ylabel("test bits per byte")
-    points = [(mark.size or zero, min(mark.score.mean, high)) for mark in marks]
+    points = [(mark.size or zero, min(max(mark.score.mean, low), high)) for mark in marks]
     for _, value in race.measured_references:
         style.dashed(axes, value)
-    bars = [[(x, mark.score.low), (x, min(mark.score.high, high))] for mark, (x, _) in zip(marks, points, strict=True)]
+    bars = [
+        [(x, min(max(end, low), high)) for end in (mark.score.low, mark.score.high)]
+        for mark, (x, _) in zip(marks, points, strict=True)
+    ]
     for mark, point, bar in zip(marks, points, bars, strict=True):
         _draw_point(axes, mark.place, point, bar)
     steps = _frontier(axes, [point for point in points if point[1] < high])

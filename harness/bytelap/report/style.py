@@ -39,6 +39,7 @@ VARIABLES = {
 # More entrants than this cannot be told apart in one figure: the best keep colour and name, the rest turn grey.
 MOST_LABELLED = 21
 LONGEST_LABEL = 26
+SHOWN_BELOW = 0.93  # of the best score or reference: how far down an interval is followed
 SMALLEST = 1e-3  # bits per byte; keeps a log axis finite
 _SETTINGS: Any = {  # Any: matplotlib types its settings by name
     "svg.hashsalt": "bytelap",
@@ -116,14 +117,14 @@ def dashed(axes: Axes, value: float) -> None:
 
 
 def score_range(
-    lows: Sequence[float], highs: Sequence[float], references: Sequence[float], multiple: float
+    scores: Sequence[float], lows: Sequence[float], highs: Sequence[float], references: Sequence[float], multiple: float
 ) -> tuple[float, float]:
-    """Ends of an axis of scores: all that is near the best one, at most `multiple` times as high."""
-    low = max(min(*lows, *references, lows[0]), SMALLEST)
-    best = max(min(*lows, lows[0]), SMALLEST)
-    high = min(max(*highs, *references, low, highs[0]), multiple * best)
+    """Ends of an axis of scores: what is near the best one, at most `multiple` times as high; wide bars are cut."""
+    best = max(min(scores), SMALLEST)
+    low = max(min(*lows, *references, best), SHOWN_BELOW * min([*references, best]), SMALLEST)
+    high = max(min(max(*highs, best), multiple * best), *references, low)
     pad = max(1.02, math.pow(high / low, 0.05))
-    return low / pad, max(high, low) * pad
+    return low / pad, high * pad
 
 
 def colour(index: int) -> str:

@@ -67,6 +67,8 @@ def build(
     for spec in sorted(specs, key=lambda spec: (spec.order, spec.name)):
         try:
             blocks = list(spec.render(report))
+            if not all(isinstance(block, Block) for block in blocks):
+                raise TypeError("a section is made of the blocks in bytelap.report.blocks")
             drawn = [block for block in blocks if isinstance(block, Picture)]
             _check_names([*inlined, *(block.name for block in drawn)])
             pictures = {block.name: (style.svg(block.drawing), style.png(block.drawing)) for block in drawn}

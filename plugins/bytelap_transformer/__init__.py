@@ -21,16 +21,18 @@ class GptConfig(TorchConfig):
         "adamw": 2e-3,
         "lion": 4e-4,
         "sparse_lion": 4e-4,
-        "muon": 4e-3,
+        "muon": 8e-3,
     }
 
+    optimizer: OptimizerName = "muon"
+    """adamw, lion (arXiv:2302.06675), sparse_lion (zero gradients rest), muon (matrices; AdamW the rest)."""
     layers: int = Field(default=4, ge=1)
     """Blocks of attention and perceptron."""
-    heads: int = Field(default=4, ge=1)
+    heads: int = Field(default=2, ge=1)
     """Attention heads per block; divides `width`."""
     width: int = Field(default=128, ge=1)
     """Numbers per position in the residual stream."""
-    context: int = Field(default=256, ge=2)
+    context: int = Field(default=128, ge=2)
     """Tokens that one prediction can see."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of activations that training drops."""

@@ -45,7 +45,7 @@ def bench(tmp_path: Path) -> Bench:
         return subprocess.run(
             [sys.executable, "-m", "bytelap", *words],
             cwd=cwd or tmp_path,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, "TMPDIR": str(tmp_path), **(env or {})},  # core locks of its own
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -109,7 +109,16 @@ HEAVY = ("torch", "lightgbm", "pandas", "matplotlib", "sklearn", "scipy")
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["run", "--help"], ["list", "models"], ["list", "corpora"], ["list", "suites"]], ids=" ".join
+    "words",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["list", "models"],
+        ["list", "corpora"],
+        ["list", "suites"],
+        ["list", "tokenizers"],
+    ],
+    ids=" ".join,
 )
 def test_commands_that_train_nothing_import_nothing_heavy(words: list[str]) -> None:
     code = (

@@ -182,7 +182,7 @@ def test_doctor(bench: Bench, plugin: Plugin) -> None:
     assert facts["torch"]
     broken = bench("doctor", env=plugin("raise RuntimeError('broken on purpose')"))
     assert broken.returncode == 1
-    assert "acme 1.0 (acme_models) did not import: RuntimeError: broken on purpose" in " ".join(broken.stdout.split())
+    assert "acme 1.0 (acme_models) failed: RuntimeError: broken on purpose" in " ".join(broken.stdout.split())
 
 
 def test_offline_corpus_says_what_to_run(bench: Bench, write_suite: WriteSuite, tmp_path: Path) -> None:

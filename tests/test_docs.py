@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import typer
+
 from bytelap import hookspecs
 from bytelap.cli import app
 from bytelap.plugins import load_plugins
 from bytelap.suite.loader import loads
 from bytelap.suite.schema import Suite, read_suite
-
 from tests.conftest import ROOT, Bench, Plugin
 from tests.docs import regenerated
 

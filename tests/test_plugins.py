@@ -8,9 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from bytelap import BytelapError, ModelConfig, ModelSpec, Unavailable, Vocabulary, create_model, hookimpl
 from bytelap.plugins import Origin, load_plugins
-
 from tests.conftest import Bench, Plugin
 from tests.execution.entrants import SOURCE
 
@@ -155,6 +155,13 @@ def test_stranger_cannot_take_the_name_of_a_built_in() -> None:
     registry = load_plugins([(origin("acme"), announcing(spec("ngram")))])
     with pytest.raises(BytelapError, match=r"'ngram' is announced by both"):
         _ = registry.models
+
+
+@pytest.mark.parametrize("answer", [lambda: 1 / 0, lambda: None, lambda: [object()]], ids=["raises", "none", "junk"])
+def test_hook_that_misbehaves_is_reported_and_skipped(answer: Callable[[], object]) -> None:
+    registry = load_plugins([(origin("acme"), SimpleNamespace(bytelap_models=hookimpl(answer)))])
+    assert "ngram" in registry.models.specs
+    assert [str(broken.origin) for broken in registry.models.broken] == ["acme 1.0 (acme_module)"]
 
 
 def test_misspelt_hook_is_reported() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -62,18 +63,39 @@ def run(
     plan = _plan(suite, only, budget)
     _check_writable(runs)
     display = make_display(as_json=as_json)
-    race = Race(
-        plan.runs, runs / plan.suite.name, spec.create(plan.suite.resources, jobs), fresh=fresh, watch=display.update
-    )
+    finished = registry.manager.hook.bytelap_run_finished
+
+    def watch(lane: Lane | None) -> None:
+        display.update(lane)
+        if lane is not None and lane.state == "ended" and lane.record is not None:
+            try:
+                finished(record=lane.record)
+            except Exception as error:  # an exporter must not end the race
+                sys.stderr.write(f"bench: a plugin's bytelap_run_finished failed: {type(error).__name__}: {error}\n")
+
+    race = Race(plan.runs, runs / plan.suite.name, spec.create(plan.suite.resources, jobs), fresh=fresh, watch=watch)
+    outdated = race.outdated()
+    if outdated:
+        names = ", ".join(sorted({lane.plan.model for lane in outdated}))
+        since = f"since {len(outdated)} of the runs that are kept"
+        sys.stderr.write(f"bench: the code of {names} has changed {since}; --fresh repeats them\n")
     display.open(race.lanes)
     try:
         race.run()
-    finally:
+    except KeyboardInterrupt:
         display.close()
-        _tell_plugins(race.lanes)
+        sys.stderr.write("bench: stopped; nothing is lost, the same command goes on\n")
+        raise typer.Exit(130) from None
+    except BaseException:
+        display.close()
+        raise
+    display.close()
     bad = [lane for lane in race.lanes if lane.record is None or lane.record.status != "completed"]
     if not as_json:
-        _summary(race.lanes, bad, suite, runs, budget)
+        options = _options(runs=runs, only=only, budget=budget)
+        typer.echo(f"{len(race.lanes) - len(bad)} of {len(race.lanes)} runs completed; results in {runs}")
+        if len(bad) < len(race.lanes):
+            typer.echo(f"next: bench report {suite}{options}")
     raise typer.Exit(1 if bad else 0)
 
 
@@ -107,7 +129,8 @@ def report(
             f"no finished runs of {suite} in {runs / plan.suite.name}: start them with `bench run {suite}`"
         )
     sections = load_plugins().sections.specs.values()
-    page = write_report(chosen, reports / plan.suite.name, _references(plan), suite=str(suite), sections=sections)
+    words = f"{suite}{_options(runs=runs, only=only, budget=budget)}"
+    page = write_report(chosen, reports / plan.suite.name, _references(plan), suite=words, sections=sections)
     if as_json:
         typer.echo(json.dumps({"report": str(page), "runs": len(chosen), "missing": missing}))
         return
@@ -173,7 +196,10 @@ def _plan(suite: Path, only: list[str] | None, budget: str | None) -> Plan:
             raise BytelapError(f"--budget: {error}") from None
         if not 0 < train < float("inf"):
             raise BytelapError(f"--budget {budget}: should be more than zero and finite")
-    return make_plan(suite, load_plugins(), only or (), train)
+    registry = load_plugins()
+    for plugin in registry.models.broken:
+        sys.stderr.write(f"bench: plugin {plugin.origin} failed and is skipped: {plugin.reason}\n")
+    return make_plan(suite, registry, only or (), train)
 
 
 def _references(plan: Plan) -> list[ReferenceLine]:
@@ -202,22 +228,12 @@ def _check_writable(runs: Path) -> None:
         raise BytelapError(f"cannot write to {runs}: {error.strerror}; choose another place with --runs") from None
 
 
-def _tell_plugins(lanes: list[Lane]) -> None:
-    """Hand every new result to plugins that export results."""
-    from bytelap.plugins import load_plugins
-
-    hook = load_plugins().manager.hook.bytelap_run_finished
-    for lane in lanes:
-        if lane.state == "ended" and lane.record is not None:
-            hook(record=lane.record)
-
-
-def _summary(lanes: list[Lane], bad: list[Lane], suite: Path, runs: Path, budget: str | None) -> None:
-    good = len(lanes) - len(bad)
-    typer.echo(f"{good} of {len(lanes)} runs completed; results in {runs}")
-    options = f" --budget {budget}" if budget else ""
-    if good:
-        typer.echo(f"next: bench report {suite}{options}")
+def _options(*, runs: Path, only: list[str] | None, budget: str | None) -> str:
+    """The options that `run` and `report` must share to speak of the same runs, as typed."""
+    words = [f"--runs {shlex.quote(str(runs))}"] if runs != Path("runs") else []
+    words += [f"--only {shlex.quote(name)}" for name in only or ()]
+    words += [f"--budget {shlex.quote(budget)}"] if budget else []
+    return "".join(f" {word}" for word in words)
 
 
 def main() -> None:
@@ -229,10 +245,10 @@ def main() -> None:
     except BytelapError as error:
         sys.stderr.write(f"bench: {error}\n")
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        sys.stderr.write("bench: stopped; nothing is lost, the same command goes on\n")
-        raise SystemExit(130) from None
     except BrokenPipeError:  # `bench list models | head`
         with suppress(OSError):
             sys.stdout.close()
         raise SystemExit(0) from None
+    except OSError as error:
+        sys.stderr.write(f"bench: {error.filename or 'the file system'}: {error.strerror}\n")
+        raise SystemExit(2) from None

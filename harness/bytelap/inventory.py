@@ -39,7 +39,7 @@ def inventory(kind: str) -> list[dict[str, Any]]:
         return _suites()
     registry = load_plugins()
     for plugin in registry.broken:
-        sys.stderr.write(f"bench: plugin {plugin.origin} did not import and is skipped: {plugin.reason}\n")
+        sys.stderr.write(f"bench: plugin {plugin.origin} failed and is skipped: {plugin.reason}\n")
     if kind == "models":
         return _models(registry)
     if kind == "corpora":
@@ -237,7 +237,7 @@ def examine() -> tuple[dict[str, Any], list[str]]:
 def _examine_plugins(facts: dict[str, Any], problems: list[str]) -> None:
     registry = load_plugins()
     facts["plugins"] = ", ".join(sorted(str(origin) for origin in registry.origins.values()))
-    problems.extend(f"plugin {plugin.origin} did not import: {plugin.reason}" for plugin in registry.broken)
+    problems.extend(f"plugin {plugin.origin} failed: {plugin.reason}" for plugin in registry.models.broken)
     for kind in ("models", "corpora", "tokenizers", "executors", "sections"):
         try:
             facts[kind] = len(getattr(registry, kind).specs)

@@ -70,11 +70,15 @@ class Catalogue(Generic[T]):
             return self.specs[name]
         raise BytelapError(self.unknown(name))
 
+    def nearest(self, name: str) -> list[str]:
+        """Announced names that look like `name`."""
+        return difflib.get_close_matches(name, self.specs, n=3, cutoff=0.5)
+
     def unknown(self, name: str) -> str:
-        """The sentence for a name that nobody announces: nearest names, and plugins that did not import."""
-        near = difflib.get_close_matches(name, self.specs, n=3, cutoff=0.5)
+        """The sentence for a name that nobody announces: nearest names, and plugins that failed."""
+        near = self.nearest(name)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(self.specs))}"
-        failed = "".join(f"; plugin {plugin.origin} did not import: {plugin.reason}" for plugin in self.broken)
+        failed = "".join(f"; plugin {plugin.origin} failed: {plugin.reason}" for plugin in self.broken)
         return f"unknown {self.kind} '{name}': {hint}{failed}"
 
 
@@ -114,16 +118,22 @@ class Registry:
     def _collect(self, kind: str, hook: str) -> Catalogue[Any]:
         specs: dict[str, Any] = {}
         origins: dict[str, Origin] = {}
+        broken = list(self.broken)
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             origin = self.origins[implementation.plugin_name]
-            for spec in implementation.function():
-                if spec.name in specs:
+            try:
+                announced = [(str(spec.name), spec) for spec in implementation.function()]
+            except Exception as error:  # a stranger's hook may raise anything, or return anything
+                broken.append(BrokenPlugin(origin, f"{hook}: {_one_line(error)}"))
+                continue
+            for name, spec in announced:
+                if name in specs:
                     raise BytelapError(
-                        f"{kind} '{spec.name}' is announced by both {origins[spec.name]} and {origin}: "
+                        f"{kind} '{name}' is announced by both {origins[name]} and {origin}: "
                         "uninstall one of them or rename it"
                     )
-                specs[spec.name], origins[spec.name] = spec, origin
-        return Catalogue(kind, dict(sorted(specs.items())), origins, self.broken)
+                specs[name], origins[name] = spec, origin
+        return Catalogue(kind, dict(sorted(specs.items())), origins, broken)
 
 
 def load_plugins(extra: Iterable[tuple[Origin, ModuleType | object]] = ()) -> Registry:

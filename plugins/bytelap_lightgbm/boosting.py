@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import lightgbm
 import numpy as np
-from bytelap import Clock
 
+from bytelap import Clock
 from bytelap_lightgbm.features import Candidates
 
 PILOT_ROUNDS = 3  # the fastest counts: the first one also allocates
@@ -29,11 +29,11 @@ class Rows:
     """Parts of (n,) float32: probability of all other symbols together before boosting."""
     positions: int = 0
 
-    def add(self, part: Candidates, targets: np.ndarray, scores: np.ndarray | float) -> None:
+    def add(self, part: Candidates, targets: np.ndarray, scores: np.ndarray) -> None:
         """Append positions with their next tokens (n,) and what trees grown earlier say of each row."""
         margin = part.margin
         self.features.append(part.features)
-        self.margins.append(margin + np.float32(0) + scores)
+        self.margins.append(margin + scores)
         self.labels.append(targets[part.position] == part.symbol)
         self.sizes.append(np.bincount(part.position, minlength=len(targets)))
         inside = np.bincount(part.position, np.exp(margin), minlength=len(targets))
@@ -64,7 +64,9 @@ class Softmax:
         return chances - self.labels, chances * (1.0 - chances)
 
 
-def seconds_per_position(rows: Rows, parameters: dict[str, int | float | str | bool], clock: Clock) -> tuple[float, float]:
+def seconds_per_position(
+    rows: Rows, parameters: dict[str, int | float | str | bool], clock: Clock
+) -> tuple[float, float]:
     """Time per position, on the budget's clock, for binning the rows and for one round; grows trees and drops them."""
     begun = clock.elapsed
     booster = lightgbm.Booster(parameters, rows.dataset(int(parameters["max_bin"])))

@@ -30,7 +30,8 @@ class Candidates:
     @property
     def margin(self) -> np.ndarray:
         """(R,) float32: log-probability of each candidate under the n-gram, where boosting starts."""
-        return np.log(self.base[self.position, self.symbol])
+        margin: np.ndarray = np.log(self.base[self.position, self.symbol])
+        return margin
 
 
 def candidates(table: KneserNey, tokens: np.ndarray, config: LightGBMConfig) -> Iterator[Candidates]:
@@ -76,7 +77,7 @@ def _earlier_followers(tokens: np.ndarray, contexts: np.ndarray, window: int) ->
 def _describe(
     table: KneserNey, contexts: np.ndarray, followers: np.ndarray, context_features: np.ndarray, config: LightGBMConfig
 ) -> Candidates:
-    by_order, longest = table.distributions(contexts)  # (order + 1, n, S), (n,)
+    by_order, longest, kinds = table.distributions(contexts)  # (order + 1, n, S), (n,), (order + 1, n)
     base = by_order[-1]
     width = min(config.classes, table.symbols)
     top = np.argpartition(-base, width - 1, axis=1)[:, :width]  # (n, K)
@@ -95,6 +96,7 @@ def _describe(
         ((followers >= 0) * lengths).max(axis=0)[position],  # the longest repeated context
         best[position, 0],
         longest[position],
+        *np.log1p(kinds[1:, position]),
         *context_features[:, position],
     ]
     return Candidates(base, position, symbol, np.stack([np.asarray(c, dtype=np.float32) for c in columns], axis=1))

@@ -1,10 +1,10 @@
 """`lightgbm`: gradient-boosted trees predict the next token by reweighing the candidates of an n-gram model.
 
-The seed (high-order-layers, language_interpolation_gbm.py) grew one tree per symbol and round on raw character codes, 12,800
-trees for 100 rounds, and put a softmax over probabilities. Here, too, boosting minimises the multinomial log-loss, but
-the classes of a position are its likeliest symbols under a Kneser-Ney model, and one tree scores all of them: a row is
-a (position, candidate) pair, and its features say what speaks for that candidate (McFadden's conditional logit, 1974,
-with trees in place of a linear index):
+The seed (high-order-layers, language_interpolation_gbm.py) grew one tree per symbol and round on raw character codes,
+12,800 trees for 100 rounds, and put a second softmax over the probabilities. Here, too, boosting minimises the
+multinomial log-loss, but the classes of a position are its likeliest symbols under a Kneser-Ney model, and one tree
+scores all of them: a row is a (position, candidate) pair, and its features say what speaks for that candidate
+(McFadden's conditional logit, 1974, with trees in place of a linear index):
 
     p(y | context) = base(y | context) exp(trees(y, context)) / Z        one softmax; trees = 0 for all other symbols
 
@@ -27,10 +27,10 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import torch
-from bytelap import BytelapError, Clock, Model, Size, TrainingData, TrainStep, Vocabulary
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
+from bytelap import BytelapError, Clock, Model, Size, TrainingData, TrainStep, Vocabulary
 from bytelap_lightgbm.boosting import Rows, Softmax, seconds_per_position
 from bytelap_lightgbm.config import LightGBMConfig
 from bytelap_lightgbm.features import candidates
@@ -38,7 +38,7 @@ from bytelap_lightgbm.ngram import KneserNey, highest_order
 from bytelap_lightgbm.text import excerpt, folds
 
 COUNTING_SHARE = 0.6  # of the time left may go into counting: all text once, all but the held-out part once more
-PILOT_TOKENS = 50_000  # counted first, to learn the speed: about 10 ms
+PILOT_TOKENS = 200_000  # counted first, to learn the speed: about 50 ms
 BATCH_POSITIONS = 4096  # described at a time; the first batch is boosted on for a moment, for the same reason
 BOOSTING_SHARE = 1.2  # of the time left is planned for: rounds on few rows are slower per row than those to come
 ROUND_MARGIN = 1.5  # a round starts only if so many times the longest of the latest still fits
@@ -62,10 +62,10 @@ class LightGBM(Model):
         limit = self.counted or self._affordable_tokens(data, clock)
         documents = excerpt(data, limit)
         if self.table is None:
-            self.symbols = np.unique(np.concatenate(documents)).astype(np.int64)
-            self.table = self._count(self._indices(np.concatenate(documents)))
-            self.counted = limit
-            yield TrainStep(tokens=limit)
+            text = np.concatenate(documents)
+            self.symbols = np.unique(text).astype(np.int64)
+            self.table, self.counted = self._count(self._indices(text)), limit
+            yield TrainStep(tokens=len(text))
         rows = Rows()
         yield from self._collect([self._indices(document) for document in documents], rows, clock)
         if rows.positions and not clock.expired:
@@ -124,12 +124,12 @@ class LightGBM(Model):
         objective, parameters = Softmax(rows), self._parameters()
         booster = lightgbm.Booster(parameters, rows.dataset(self.config.bins))
         self.held_out = rows.positions
-        longest, begun = 0.0, clock.progress
+        longest, begun, timed = 0.0, clock.progress, clock.budget.seconds is not None
         for done in range(self.config.most_rounds - self._rounds()):
-            if clock.expired or clock.remaining < ROUND_MARGIN * longest:
+            if clock.expired or (timed and clock.remaining < ROUND_MARGIN * longest):
                 return
             start = clock.elapsed
-            passed = max((clock.progress - begun) / (1 - begun), done / self.config.most_rounds)
+            passed = max((clock.progress - begun) / (1 - begun), self._rounds() / self.config.most_rounds)
             booster.reset_parameter({**parameters, "learning_rate": self.config.learning_rate * (1 - 0.8 * passed)})
             booster.update(fobj=objective)
             if done == 0:
@@ -146,6 +146,7 @@ class LightGBM(Model):
             "min_data_in_leaf": 100,
             "min_sum_hessian_in_leaf": 1.0,
             "lambda_l2": 1.0,
+            "feature_fraction": self.config.feature_share,
             "num_threads": torch.get_num_threads(),
             "seed": self.seed,
             "deterministic": True,
@@ -157,7 +158,7 @@ class LightGBM(Model):
 
     @torch.no_grad()
     def predict(self, tokens: Tensor) -> Tensor:
-        """(B, T) int64 -> (B, T, V) float32: the n-gram's distribution, its candidates reweighed, mixed with uniform."""
+        """(B, T) int64 -> (B, T, V) float32: the n-gram's distribution, candidates reweighed, mixed with uniform."""
         V, share = self.vocabulary.size, self.config.uniform
         out = np.full((tokens.numel(), V), share / V if self.table else 1.0 / V, dtype=np.float32)
         if self.table is not None:
@@ -174,7 +175,8 @@ class LightGBM(Model):
         """Tokens of the vocabulary as 0..S - 1; S stands for all that the counted text lacks."""
         index = np.full(self.vocabulary.size, len(self.symbols), dtype=np.int64)
         index[self.symbols] = np.arange(len(self.symbols))
-        return index[tokens]
+        indices: np.ndarray = index[tokens]
+        return indices
 
     def _scores(self, features: np.ndarray) -> np.ndarray:
         """(R, F) -> (R,) float32: what all trees say."""

@@ -75,11 +75,17 @@ class KneserNey:
             codes[k, :, k - 1 :] |= shifted[:, : max(0, tokens.shape[1] - k + 1)] << Word(self.bits * (k - 1))
         return codes
 
-    def distributions(self, contexts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """P by order and the longest context known: (order + 1, n) -> (order + 1, n, S) float32, (n,) int64."""
+    def distributions(self, contexts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What the contexts of n positions, (order + 1, n) uint64, predict.
+
+        Returns:
+            (order + 1, n, S) float32: P by order; (n,) int64: the longest order whose context was counted;
+            (order + 1, n) float32: how many different symbols were counted after the context of each order.
+        """
         size = contexts.shape[1]
         probabilities = np.empty((self.order + 1, size, self.symbols), dtype=np.float32)
         longest = np.zeros(size, dtype=np.int64)
+        kinds = np.zeros((self.order + 1, size), dtype=np.float32)
         current = np.full((size, self.symbols), 1.0 / self.symbols, dtype=np.float32)
         for k, level in enumerate(self.levels):
             place = np.minimum(np.searchsorted(level.contexts, contexts[k]), len(level.contexts) - 1)
@@ -88,9 +94,11 @@ class KneserNey:
             current[known] *= level.backoff[place, None]
             first, many = level.starts[place], np.diff(level.starts)[place]
             entries = np.repeat(first - np.cumsum(many) + many, many) + np.arange(many.sum())
-            current.reshape(-1)[np.repeat(known, many) * self.symbols + level.symbols[entries]] += level.discounted[entries]
-            probabilities[k] = current
-        return probabilities, longest
+            current.reshape(-1)[np.repeat(known, many) * self.symbols + level.symbols[entries]] += level.discounted[
+                entries
+            ]
+            probabilities[k], kinds[k, known] = current, many
+        return probabilities, longest, kinds
 
 
 def bits_per_symbol(symbols: int) -> int:

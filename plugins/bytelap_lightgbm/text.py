@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+
 from bytelap import TokenStream
 
 FOLD_SHARE = 0.05  # of the text, at least,
@@ -16,7 +17,7 @@ def excerpt(stream: TokenStream, limit: int) -> list[np.ndarray]:
     """About `limit` tokens: the beginning of every document, in proportion to its length."""
     documents = []
     for start, end in zip(stream.offsets[:-1].tolist(), stream.offsets[1:].tolist(), strict=True):
-        length = end - start if limit >= len(stream) else (end - start) * limit // len(stream)
+        length = end - start if limit >= len(stream) else -(-(end - start) * limit // len(stream))
         documents.append(stream.tokens[start : start + length])
     return documents
 
@@ -41,7 +42,9 @@ def folds(documents: list[np.ndarray], seed: int) -> Iterator[tuple[np.ndarray, 
         if size > FOLD_MOST * total:
             break
         if size >= goal:
-            yield _split(documents, [0 if index in group else len(document) for index, document in enumerate(documents)])
+            yield _split(
+                documents, [0 if index in group else len(document) for index, document in enumerate(documents)]
+            )
             group, found = [], True
     if not found:
         yield _split(documents, [len(document) - len(document) * goal // total for document in documents])

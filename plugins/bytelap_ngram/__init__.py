@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bytelap import ModelSpec, hookimpl
-
 from bytelap_ngram.config import NgramConfig, UniformConfig, UnigramConfig
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bytelap import ModelConfig
 from pydantic import Field
+
+from bytelap import ModelConfig
 
 
 class UniformConfig(ModelConfig):

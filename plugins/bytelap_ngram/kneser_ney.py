@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from bytelap import Model, Size, TrainStep
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_array
 
+from bytelap import Model, Size, TrainStep
 from bytelap_ngram.trie import Level, count_ngrams, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
     from pathlib import Path
 
-    from bytelap import Clock, TrainingData, Vocabulary
     from torch import Tensor
 
+    from bytelap import Clock, TrainingData, Vocabulary
     from bytelap_ngram.config import NgramConfig
 
 GROWTH = 4  # each pass counts so many times the text of the last: all passes together cost 4/3 of the final one

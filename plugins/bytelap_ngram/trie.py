@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from bytelap import TokenStream
 
 if TYPE_CHECKING:

@@ -6,15 +6,16 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
+
 from bytelap import Model, Size, TrainStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bytelap import Clock, TrainingData, Vocabulary
     from torch import Tensor
 
+    from bytelap import Clock, TrainingData, Vocabulary
     from bytelap_ngram.config import UniformConfig
 
 

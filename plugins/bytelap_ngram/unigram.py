@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from bytelap import Model, Size, TrainStep
 from safetensors.numpy import load_file, save_file
+
+from bytelap import Model, Size, TrainStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bytelap import Clock, TrainingData, Vocabulary
     from torch import Tensor
 
+    from bytelap import Clock, TrainingData, Vocabulary
     from bytelap_ngram.config import UnigramConfig
 
 STEP_TOKENS = 65_536  # counted between two yields: well under a millisecond

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bytelap import ModelSpec, hookimpl
-
 from bytelap_rnn.config import RNNConfig
 
 if TYPE_CHECKING:

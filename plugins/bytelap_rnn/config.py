@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from bytelap.neural import OptimizerName, TorchConfig
 from pydantic import Field, model_validator
+
+from bytelap.neural import OptimizerName, TorchConfig
 
 Dynamics = Literal["gated", "plain", "doubly_gated"]
 # What each choice settles about other fields; they take these values if not given and may not contradict them.

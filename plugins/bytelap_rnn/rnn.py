@@ -10,18 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import torch
-from bytelap.neural import TorchModel
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bytelap.neural import TorchModel
 from bytelap_rnn.cell import GridLayer, linear
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     import numpy as np
-    from bytelap import TrainingData
 
+    from bytelap import TrainingData
     from bytelap_rnn.config import RNNConfig
 
 # Steps of one call of the network when scoring: bounds memory, not the result.

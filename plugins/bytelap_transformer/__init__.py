@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import Field
+
 from bytelap import ModelSpec, hookimpl
 from bytelap.neural import OptimizerName, TorchConfig
-from pydantic import Field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,17 +11,18 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from bytelap import BytelapError
-from bytelap.neural import TorchModel, causal_attention, score_sliding
 from torch import Tensor, nn
 from torch.nn import functional
+
+from bytelap import BytelapError
+from bytelap.neural import TorchModel, causal_attention, score_sliding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
-    from bytelap import TrainingData
 
+    from bytelap import TrainingData
     from bytelap_transformer import GptConfig
 
 

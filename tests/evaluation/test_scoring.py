@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from bytelap import InvalidScore, TokenStream, Vocabulary
-from bytelap.evaluation.scoring import score, windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+
+from bytelap import InvalidScore, TokenStream, Vocabulary
+from bytelap.evaluation.scoring import score, windows
 
 WORDS = Vocabulary("words", (b"a", b"b", b"the ", b"cat", b"xyzzy" * 4))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bytelap.evaluation.statistics import MOST_UNITS, bits_per_byte, bootstrap, bootstrap_seeds, interval
 from scipy import stats
+
+from bytelap.evaluation.statistics import MOST_UNITS, bits_per_byte, bootstrap, bootstrap_seeds, interval
 
 
 def simulate(rng: np.random.Generator, seeds: int, segments: int, seed_spread: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """A plugin for tests: one small honest entrant, `counter`, and switches that make it lie."""
 
 SOURCE = '''
-import json, time
+import json, os, time
 from pathlib import Path
 import torch
 from bytelap import Model, ModelConfig, ModelSpec, Size, TrainStep, hookimpl
@@ -61,6 +61,8 @@ class Counter(Model):
             logp = logp * float("nan")
         if self.config.lie == "slow predict":
             time.sleep(60)
+        if self.config.lie == "patient predict" and "ACME_HURRY" not in os.environ:
+            time.sleep(0.7)
         return logp
 
     def size(self):

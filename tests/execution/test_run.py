@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from bytelap.execution.record import RunRecord
 from bytelap.execution.store import read_runs
-
 from tests.conftest import Bench, Plugin
 from tests.execution.entrants import SOURCE
 
@@ -37,7 +37,7 @@ def named(name: str, **config: Any) -> dict[str, Any]:
 
 
 def test_whole_run(bench: Bench, plugin: Plugin, write_suite: WriteSuite, tmp_path: Path) -> None:
-    suite = write_suite(entrants=[counter()], tokenizers=["byte", "bpe-300"], budget={"train": "2s"}, seeds=[3])
+    suite = write_suite(entrants=[counter()], tokenizers=["byte", "bpe-300"], budget={"train": "2s", "clock": "cpu"}, seeds=[3])
     done = bench("run", str(suite), env=plugin(SOURCE))
     assert done.returncode == 0, done.stdout + done.stderr
     stored = read_runs(tmp_path / "runs" / "small")
@@ -71,6 +71,14 @@ def test_whole_run(bench: Bench, plugin: Plugin, write_suite: WriteSuite, tmp_pa
     assert [run.record.finished for run in read_runs(tmp_path / "runs" / "small")] == [
         run.record.finished for run in stored
     ]
+
+
+def test_changed_code_of_an_entrant_is_told(bench: Bench, plugin: Plugin, write_suite: WriteSuite) -> None:
+    suite = write_suite(entrants=[counter()], budget={"steps": 5})
+    assert bench("run", str(suite), env=plugin(SOURCE)).returncode == 0
+    assert "has changed" not in bench("run", str(suite), env=plugin(SOURCE)).stderr
+    changed = bench("run", str(suite), env=plugin(SOURCE + "# another version\n"))
+    assert "the code of counter has changed since 1 of the runs that are kept; --fresh repeats them" in changed.stderr
 
 
 def test_score_is_that_of_an_independent_calculation(
@@ -135,14 +143,58 @@ def test_caps_on_prepare_and_evaluate(bench: Bench, plugin: Plugin, write_suite:
     assert "budget.evaluate" in found["thinker"].reason
 
 
-def test_process_that_dies_is_reported_and_tried_again(
+def test_process_that_dies_is_a_failed_row_and_tried_again(
     bench: Bench, plugin: Plugin, write_suite: WriteSuite, tmp_path: Path
 ) -> None:
     suite = write_suite(entrants=[counter(lie="exit")], budget={"train": "1s"})
-    done = bench("run", str(suite), env=plugin(SOURCE))
-    assert done.returncode == 1
-    assert "ended with status 7" in done.stdout
-    assert not records(tmp_path)
+    for _ in range(2):
+        done = bench("run", str(suite), env=plugin(SOURCE))
+        assert done.returncode == 1
+        assert "done before" not in done.stdout
+        record = records(tmp_path)["counter"]
+        assert record.status == "failed"
+        assert "ended with status 7" in record.reason
+
+
+def test_two_commands_share_one_race(plugin: Plugin, write_suite: WriteSuite, bench: Bench, tmp_path: Path) -> None:
+    """Started twice at once, every run happens once, and never two on one core."""
+    suite = write_suite(entrants=[counter(pace=0.01)], budget={"steps": 100}, seeds=[1, 2, 3])
+    env = plugin(SOURCE)
+    first = _start(tmp_path, suite, env)
+    second = _start(tmp_path, suite, env)
+    assert (first.wait(120), second.wait(120)) == (0, 0)
+    stored = read_runs(tmp_path / "runs" / "small")
+    assert [run.record.status for run in stored] == ["completed"] * 3
+    intervals: dict[int, list[tuple[str, str]]] = {}
+    for run in stored:
+        events = (run.directory / "events.jsonl").read_text().splitlines()
+        assert sum('"ended"' in line for line in events) == 1
+        (core,) = run.record.machine.pinned_cores
+        intervals.setdefault(core, []).append((run.record.started, run.record.finished))
+    for spans in intervals.values():
+        for before, after in itertools.pairwise(sorted(spans)):
+            assert before[1] <= after[0]
+
+
+def test_ctrl_c_while_scoring_keeps_the_training(
+    plugin: Plugin, write_suite: WriteSuite, bench: Bench, tmp_path: Path
+) -> None:
+    suite = write_suite(
+        entrants=[counter(lie="patient predict")],
+        budget={"steps": 20},
+        evaluation={"curve": 1, "context": 64, "segment": 64},
+    )
+    env = plugin(SOURCE)
+    process = _start(tmp_path, suite, env)
+    _wait_for(lambda: any('"scoring"' in p.read_text() for p in (tmp_path / "runs").glob("small/*/events.jsonl")))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert json.loads(_checkpoints(tmp_path)[0].read_text())["trained"] is True
+    done = bench("run", str(suite), env={**env, "ACME_HURRY": "1"})
+    assert done.returncode == 0, done.stdout
+    events = "".join(p.read_text() for p in (tmp_path / "runs").glob("small/*/events.jsonl"))
+    assert events.count('"phase": "train"') == 1
+    assert records(tmp_path)["counter"].metrics.steps == 20
 
 
 def test_steps_budget_repeats_exactly(bench: Bench, plugin: Plugin, write_suite: WriteSuite, tmp_path: Path) -> None:
@@ -157,7 +209,7 @@ def _start(tmp_path: Path, suite: Path, env: dict[str, str]) -> subprocess.Popen
     return subprocess.Popen(
         [sys.executable, "-m", "bytelap", "run", str(suite)],
         cwd=tmp_path,
-        env={**os.environ, **env},
+        env={**os.environ, "TMPDIR": str(tmp_path), **env},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -296,7 +348,7 @@ def test_unavailable_plugin_becomes_a_row(
     found = records(tmp_path)
     assert found["counter"].status == "completed"
     assert found["mystery"].status == "unavailable"
-    assert "broken 1.0 (broken_models) did not import" in found["mystery"].reason
+    assert "broken 1.0 (broken_models) failed" in found["mystery"].reason
     assert "no_such_package_at_all" in found["mystery"].reason
 
 

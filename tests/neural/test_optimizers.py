@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from bytelap.neural import Lion, SparseLion, TorchConfig, build_optimizers
 from torch import nn
+
+from bytelap.neural import Lion, SparseLion, TorchConfig, build_optimizers
 
 
 def gradients(steps: int, shape: tuple[int, ...], zeros: float = 0.0) -> np.ndarray:

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 import torch
-from bytelap.neural import TorchConfig, causal_attention, learning_rate_factor, resolve_precision, score_sliding
 from pydantic import ValidationError
+
+from bytelap.neural import TorchConfig, causal_attention, learning_rate_factor, resolve_precision, score_sliding
 
 
 @pytest.mark.parametrize("tail", ["linear", "sqrt"])

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from bytelap import Budget, Clock, TrainingData, Vocabulary
 from bytelap.neural import TorchConfig, TorchModel
-from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

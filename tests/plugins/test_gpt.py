@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from bytelap import Budget, BytelapError, Clock, TrainingData, Vocabulary
 from bytelap_transformer import GptConfig
 from bytelap_transformer.gpt import Gpt
-from torch import nn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,10 +7,11 @@ import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
-import bytelap_ngram
 import numpy as np
 import pytest
 import torch
+
+import bytelap_ngram
 from bytelap import Budget, BytelapError, Clock, Model, TrainingData, Vocabulary, create_model
 from bytelap.plugins import Origin, Registry, load_plugins
 from bytelap_ngram.trie import count_ngrams, excerpt

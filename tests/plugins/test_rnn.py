@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from bytelap import Budget, Clock, TrainingData, Vocabulary
-from bytelap_rnn.config import RNNConfig
-from bytelap_rnn.rnn import RNN, GridNetwork
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
+
+from bytelap import Budget, Clock, TrainingData, Vocabulary
+from bytelap_rnn.config import RNNConfig
+from bytelap_rnn.rnn import RNN, GridNetwork
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from bytelap.execution.record import CurvePoint, RunRecord
 from bytelap.execution.store import StoredRun, read_runs
 

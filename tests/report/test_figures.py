@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import matplotlib.image
 import pytest
+
 from bytelap.report import style
 from bytelap.report.blocks import Paragraph, Picture
 from bytelap.report.curves import mean_curve, seed_curves
@@ -17,7 +18,6 @@ from bytelap.report.figures import curves, sizes
 from bytelap.report.labels import Box, around, stack
 from bytelap.report.races import compare
 from bytelap.report.references import ReferenceLine
-
 from tests.report.runs import load, write_run
 
 if TYPE_CHECKING:

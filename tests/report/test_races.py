@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
 from bytelap.errors import BytelapError
 from bytelap.evaluation.statistics import bootstrap, interval
 from bytelap.report.races import Report, compare
 from bytelap.report.references import ReferenceLine
-
 from tests.report.runs import load, write_run
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyppmd
 import pytest
+
 from bytelap.errors import BytelapError
 from bytelap.report.references import reference_lines
 

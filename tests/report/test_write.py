@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
+
 from bytelap.errors import BytelapError
 from bytelap.report.blocks import Block, Paragraph, Picture, Row, Table, clean
 from bytelap.report.csvfile import COLUMNS
@@ -18,8 +20,6 @@ from bytelap.report.references import ReferenceLine
 from bytelap.report.sections import SectionSpec, bytelap_sections
 from bytelap.report.style import blank, styled
 from bytelap.report.write import write_report
-from markdown_it import MarkdownIt
-
 from tests.report.runs import load, rewrite, write_run
 
 if TYPE_CHECKING:

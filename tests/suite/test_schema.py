@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from bytelap import BytelapError
 from bytelap.suite.loader import loads
 from bytelap.suite.schema import Suite, read_suite
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 GOOD = """\
 name: tiny
@@ -125,8 +126,9 @@ def test_any_edit_of_a_good_suite_is_read_or_refused(data: st.DataObject) -> Non
         document = loads(text, "fuzz.yaml")
     except BytelapError:
         return
-    from bytelap.suite.schema import explain
     from pydantic import ValidationError
+
+    from bytelap.suite.schema import explain
 
     try:
         Suite.model_validate(document.value)

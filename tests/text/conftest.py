@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
 from bytelap import Corpus, CorpusConfig
 from bytelap.plugins import Registry, load_plugins
 from bytelap.text.corpora.prose import load_prose

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from bytelap import Corpus
 from bytelap.text.corpora.files import FileConfig, load_files
 from bytelap.text.tokenizers import bpe
 from bytelap.text.tokenizers.bpe import PATTERN, BpeTokenizer, load_bpe, train_merges
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 @pytest.fixture(scope="module")

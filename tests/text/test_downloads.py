@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from bytelap import BytelapError
 from bytelap.text.corpora.archives import ARCHIVES, Archive
 from bytelap.text.corpora.download import DownloadConfig

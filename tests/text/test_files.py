@@ -7,13 +7,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from bytelap import BytelapError, Corpus
 from bytelap.plugins import Registry
 from bytelap.text.corpora import files
 from bytelap.text.corpora.files import FileConfig, load_files
 from bytelap.text.resolve import resolve_corpus
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 
 def _placed(corpus: Corpus) -> dict[bytes, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from bytelap import BytelapError, Corpus
 from bytelap.text.corpus import SplitName
 from bytelap.text.prepare import prepare_corpus

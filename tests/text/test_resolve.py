@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bytelap import BytelapError
 from bytelap.plugins import Registry
 from bytelap.text.resolve import resolve_corpus, resolve_tokenizer

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from bytelap import BytelapError, Corpus, Tokenizer, Vocabulary
 from bytelap.text.corpora.files import FileConfig, load_files
 from bytelap.text.prepare import prepare_corpus

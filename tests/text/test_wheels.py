@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from bytelap import BytelapError, Corpus, CorpusConfig
 from bytelap.text.corpora.prose import load_prose
 from bytelap.text.corpora.shakespeare import HELD_OUT, load_shakespeare

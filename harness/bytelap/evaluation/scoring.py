@@ -164,9 +164,11 @@ def _score_batch(
     _check_shape(logp, (len(rows), longest - 1, vocabulary.size))
     wanted = torch.from_numpy(scored[:, 1:]).to(logp.device)
     kept = logp[wanted].float() if logp.dtype in (torch.float16, torch.bfloat16) else logp[wanted]  # (N, V)
-    error = _check_values(kept)
+    sums = torch.logsumexp(kept, dim=1)
+    error = _check_values(kept, sums)
     targets = tokens[:, 1:].to(logp.device)[wanted]  # (N,)
-    nats = -kept.gather(1, targets[:, None])[:, 0].double()
+    # Normalised exactly: what tolerance lets pass must not be worth bits.
+    nats = (sums - kept.gather(1, targets[:, None])[:, 0]).double()
     total = torch.zeros(len(rows), dtype=torch.float64, device=logp.device)
     total.index_add_(0, wanted.nonzero()[:, 0], nats)
     return total.cpu().numpy() / math.log(2) + opening, error
@@ -178,11 +180,10 @@ def _check_shape(logp: Tensor, shape: tuple[int, int, int]) -> None:
         raise InvalidScore(f"predict returned {got} where floating-point log-probabilities of shape {shape} are due")
 
 
-def _check_values(logp: Tensor) -> float:
+def _check_values(logp: Tensor, sums: Tensor) -> float:
     """Every scored position is a distribution: finite, at most 0, and sums to one."""
     if not len(logp):
         return 0.0
-    sums = torch.logsumexp(logp, dim=1)
     error = float(sums.abs().max())
     if not math.isfinite(error) or not bool(torch.isfinite(logp).all()):
         raise InvalidScore("predict returned NaN or -inf: every token needs a probability above zero")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,6 +39,7 @@ class LocalJob(Job):
         self._returned = False
 
     def poll(self) -> int | None:
+        """Exit status (negative: killed by that signal), or None while it runs."""
         status = self._process.poll()
         if status is not None and not self._returned:
             self._returned = True
@@ -44,31 +47,74 @@ class LocalJob(Job):
         return status
 
     def stop(self, *, force: bool = False) -> None:
+        """SIGTERM, or SIGKILL."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL if force else signal.SIGTERM)
 
 
 class LocalExecutor(Executor):
-    """Cuts the machine into slots of `cpus` cores (and a GPU each, if asked for)."""
+    """Cuts the machine into slots of `cpus` cores (and a GPU each, if asked for).
+
+    Every core has a lock file. A run process inherits the locks of its cores and holds them until it is gone, so two
+    `bench run` (or one that was killed and its successor) never put two runs on one core.
+    """
 
     def __init__(self, resources: Resources, jobs: int | None) -> None:
         self._cpus = resources.cpus
         self._free = _slots(resources, jobs)
+        self._ready: tuple[Slot, list[int]] | None = None
 
     def has_room(self) -> bool:
-        return bool(self._free)
+        """True if the cores of some slot are free."""
+        for slot in self._free if self._ready is None else []:
+            locks = _lock(slot[0])
+            if locks is not None:
+                self._ready = (slot, locks)
+                break
+        return self._ready is not None
 
     def start(self, directory: Path) -> Job:
-        slot = self._free.pop(0)
+        """Start a process on the slot that `has_room` found."""
+        if not self.has_room() or self._ready is None:
+            raise BytelapError("there is no free core for another run")
+        (slot, locks), self._ready = self._ready, None
         cores, gpus = slot
+        self._free.remove(slot)
         environment = {**os.environ, **thread_environment(self._cpus), "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
         words = [sys.executable, "-c", BOOTSTRAP, str(directory), ",".join(map(str, cores))]
-        with (directory / "log.txt").open("ab") as log:
-            # A session of its own: Ctrl-C reaches `bench run` only, which then asks the runs to leave.
-            process = subprocess.Popen(
-                words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+        try:
+            with (directory / "log.txt").open("ab") as log:
+                # A session of its own: Ctrl-C reaches `bench run` only, which then asks the runs to leave.
+                process = subprocess.Popen(
+                    words,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=locks,
+                )
+        finally:
+            for lock in locks:
+                os.close(lock)
         return LocalJob(process, slot, self._free)
+
+
+def _lock(cores: tuple[int, ...]) -> list[int] | None:
+    """Open, locked files for the cores; None if another process holds one of them."""
+    folder = Path(tempfile.gettempdir()) / f"bytelap-cores-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    locks: list[int] = []
+    for core in cores:
+        lock = os.open(folder / str(core), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        locks.append(lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            for held in locks:
+                os.close(held)
+            return None
+    return locks
 
 
 def _slots(resources: Resources, jobs: int | None) -> list[Slot]:

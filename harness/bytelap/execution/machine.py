@@ -66,6 +66,10 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 def peak_memory() -> int:
     """Largest resident memory of this process so far, in bytes."""
+    with suppress(OSError):  # Linux: `ru_maxrss` would include the parent's peak from before exec
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024
 

@@ -18,7 +18,7 @@ from bytelap.text.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Material:
-    """The text of a run. The test split is not here: it is opened once, after training."""
+    """The text of a run. Of the corpus, an entrant gets `data` only; the test split is read once, after training."""
 
     corpus: Corpus
     tokenizer: Tokenizer

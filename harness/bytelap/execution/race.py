@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from bytelap.execution.executors import Executor, Job
+from bytelap.execution.machine import source_hash
 from bytelap.execution.record import RunRecord
-from bytelap.execution.run import STOPPED, TAKEN
+from bytelap.execution.run import STOPPED, TAKEN, plan_record
 from bytelap.execution.store import RunDirectory, parse_lines
 from bytelap.suite.plan import RunPlan
 
@@ -37,6 +40,8 @@ class Lane:
     """(split, share) while the final scores are computed."""
     record: RunRecord | None = None
     note: str = ""
+    fresh: bool = False
+    """Repeat it although it may have ended."""
     job: Job | None = None
     _read: int = 0
 
@@ -99,9 +104,17 @@ class Race:
             if lane.directory.finished and not fresh:
                 lane.state, lane.record = "kept", lane.directory.record()
                 continue
+            lane.fresh = fresh
             lane.directory.create(lane.plan)
-            if (fresh or lane.directory.record() is not None) and not lane.directory.claimed():
-                lane.directory.forget()
+
+    def outdated(self) -> list[Lane]:
+        """Runs that are kept although the entrant's code has changed since."""
+        current = functools.cache(source_hash)
+        return [
+            lane
+            for lane in self._in("kept")
+            if lane.record is not None and lane.record.plugin.source_hash != current(lane.record.plugin.module)
+        ]
 
     def run(self) -> None:
         """Until every run has ended. On KeyboardInterrupt, runs write checkpoints and leave, and it is raised again."""
@@ -121,6 +134,9 @@ class Race:
                 self._watch(lane)
         for lane in self._in("waiting"):
             if not self._executor.has_room():
+                if not self._in("running") and not lane.note:
+                    lane.note = "waiting for a free core: another race is on this machine"
+                    self._watch(lane)
                 break
             self._start(lane)
         for lane in self._in("running"):
@@ -132,7 +148,12 @@ class Race:
     def _start(self, lane: Lane) -> None:
         if lane.directory.claimed():
             lane.state, lane.note = "elsewhere", "another process is at this run; waiting for it"
+        elif lane.directory.finished and not lane.fresh:  # by another `bench run`, meanwhile
+            lane.state, lane.record = "kept", lane.directory.record()
         else:
+            if lane.fresh or lane.directory.record() is not None:
+                lane.directory.forget()
+            lane.fresh = False
             lane.skip_old_events()
             lane.job, lane.state, lane.note = self._executor.start(lane.directory.path), "running", ""
         self._watch(lane)
@@ -150,11 +171,20 @@ class Race:
             lane.state = "ended"
         else:
             lane.state = "stopped"
-            if status != STOPPED:
-                how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-                lane.note = f"the run's process {how} before it had a result; see {lane.directory.path / 'log.txt'}"
+            if status not in (STOPPED, -signal.SIGKILL, -signal.SIGTERM):
+                self._crashed(lane, status)
+            elif status != STOPPED:
+                lane.note = f"the run's process was killed by signal {-status}; is there enough memory?"
             lane.note = lane.note or "stopped; the same command goes on from its checkpoint"
         self._watch(lane)
+
+    def _crashed(self, lane: Lane, status: int) -> None:
+        """The process is gone without a result, and not because somebody killed it: the entrant's native code, say."""
+        how = f"by signal {-status} ({signal.strsignal(-status)})" if status < 0 else f"with status {status}"
+        record = plan_record(lane.plan, "failed", f"the run's process ended {how} before it had a result; see log.txt")
+        lane.directory.finish(record)
+        lane.directory.release()
+        lane.record, lane.state = record, "ended"
 
     def _stop(self) -> None:
         """Ask all runs to leave; kill those that do not within STOP_SECONDS or at a second Ctrl-C."""
@@ -177,5 +207,5 @@ class Race:
                 lane.job.stop(force=True)
             self._look(lane)
 
-    def _in(self, *states: State) -> Iterable[Lane]:
+    def _in(self, *states: State) -> list[Lane]:
         return [lane for lane in self.lanes if lane.state in states]

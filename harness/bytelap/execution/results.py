@@ -10,6 +10,7 @@ import numpy as np
 
 from bytelap.errors import BytelapError
 from bytelap.evaluation.scoring import Score, score
+from bytelap.execution.keeper import Stopped
 from bytelap.execution.material import Material
 from bytelap.execution.store import write_atomic
 from bytelap.model import Model
@@ -82,6 +83,8 @@ def score_stream(run: Run, model: Model, material: Material, stream: TokenStream
     told = [time.monotonic()]
 
     def tell(share: float) -> None:
+        if run.keeper.stop_requested.is_set() and split:
+            raise Stopped  # the checkpoint at the end of training is there
         if split and time.monotonic() - told[0] > TELL_SECONDS:
             told[0] = time.monotonic()
             run.directory.event("scoring", split=split, share=share)

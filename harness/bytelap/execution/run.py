@@ -7,6 +7,7 @@ resumed.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bytelap.clock import Clock, Ledger
 from bytelap.errors import BytelapError, InvalidScore, Unavailable
@@ -38,8 +39,11 @@ from bytelap.plugins import Registry, check_requirements, load_plugins
 if TYPE_CHECKING:
     from bytelap.execution.material import Material
     from bytelap.model import Model, ModelSpec
+    from bytelap.suite.plan import RunPlan
 
 ENDED, TAKEN, STOPPED = 0, 3, 4
+# A run that meets these can go on from its checkpoint once there is room: they are no fault of the entrant.
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 class Run:
@@ -71,6 +75,11 @@ class Run:
             status, reason = "invalid", str(error)
         except Unavailable as error:
             status, reason = "unavailable", str(error)
+        except OSError as error:
+            if error.errno in DISK_TROUBLE:
+                raise
+            traceback.print_exc()
+            status, reason = _classify(error)
         except MemoryError:
             status, reason = "out_of_memory", "the machine has no memory left for this entrant"
         except BytelapError as error:
@@ -81,27 +90,26 @@ class Run:
         self.finish(status, reason)
 
     def _phases(self) -> tuple[Status, str]:
-        from bytelap.execution import material, results, training  # they import torch
-
         with self.phase("import"):
             registry = load_plugins()
+            from bytelap.execution import material, results, training  # they import torch
+
             spec, model_class = self._entrant(registry)
         with self.phase("data"):
             self.material = material.load_material(self.plan, registry)
         with self.phase("build"):
             config = spec.config.model_validate(self.plan.config)
             model = model_class(config, self.material.vocabulary, self.plan.seed, self.device)
-        resumed = training.resume(self, model, self.material)
-        if not resumed:
-            with (
-                self.phase("prepare"),
-                self.keeper.deadline(
-                    self.plan.budget.prepare,
-                    f"prepare took longer than {self.plan.budget.prepare:g} s (budget.prepare)",
-                ),
-            ):
-                training.prepare(model, self.material.vocabulary, self.plan)
-        training.train(self, model, self.material)
+        with (
+            self.phase("prepare"),
+            self.keeper.deadline(
+                self.plan.budget.prepare, f"prepare took longer than {self.plan.budget.prepare:g} s (budget.prepare)"
+            ),
+        ):
+            training.prepare(model, self.material.vocabulary, self.plan)
+        trained = training.resume(self, model, self.material)
+        if not trained:
+            training.train(self, model, self.material)
         with self.phase("checkpoint"), self.directory.replacing("model") as folder:
             model.save(folder)
         results.measure_size(self, model)
@@ -125,6 +133,8 @@ class Run:
         )
         check_requirements(spec)
         self._check_device()
+        if spec.kind != "model":
+            raise Unavailable(f"{spec.name} is of the kind '{spec.kind}', which cannot be raced yet")
         try:
             return spec, spec.load()
         except ImportError as error:
@@ -166,53 +176,34 @@ class Run:
         """Everything known about this run at this moment."""
         plan, material = self.plan, self.material
         wall, cpu = self.clock.seconds("wall"), self.clock.seconds("cpu")
-        ratio = cpu / wall / len(self.cores or [0]) if wall > 1.0 else None
+        # With several cores, not using all of them says something about the entrant, not about the machine.
+        ratio = cpu / wall if wall > 1.0 and len(self.cores) == 1 else None
         commit, dirty = git_state()
         machine = fingerprint(self.device, self.cores, self.calibration).model_copy(update={"cpu_wall_ratio": ratio})
-        return RunRecord(
-            run_id=plan.run_id,
-            suite=plan.suite,
-            status=status,
-            reason=reason,
-            entrant=plan.entrant,
-            model=plan.model,
-            config=plan.config,
-            seed=plan.seed,
-            corpus=material.corpus_facts
-            if material
-            else CorpusFacts(
-                name=plan.corpus_name,
-                hash=plan.corpus_hash,
-                licence="",
-                train_bytes=0,
-                validation_bytes=0,
-                test_bytes=0,
+        known: dict[str, Any] = {
+            "metrics": self.metrics.model_copy(
+                update={"peak_memory_bytes": max(self.keeper.peak_memory, peak_memory())}
             ),
-            tokenizer=TokenizerFacts(
-                name=plan.tokenizer, hash=plan.tokenizer_hash, size=material.vocabulary.size if material else 0
-            ),
-            budget=BudgetFacts(
-                seconds=plan.budget.train, steps=plan.budget.steps, tokens=plan.budget.tokens, clock=plan.budget.clock
-            ),
-            evaluation=EvaluationFacts.model_validate(plan.evaluation.model_dump()),
-            metrics=self.metrics.model_copy(update={"peak_memory_bytes": max(self.keeper.peak_memory, peak_memory())}),
-            ledger=LedgerFacts(wall=dict(self.ledger.wall), cpu=dict(self.ledger.cpu)),  # type: ignore[arg-type]
-            notes=self.notes,
-            plugin=self.plugin,
-            machine=machine,
-            disturbed=disturbance(self.calibration, ratio if plan.budget.clock == "wall" else None, self.device),
-            git_commit=commit,
-            git_dirty=dirty,
-            started=self.started,
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
-            resumptions=self.resumptions,
-        )
+            "ledger": LedgerFacts(wall=dict(self.ledger.wall), cpu=dict(self.ledger.cpu)),  # type: ignore[arg-type]
+            "notes": self.notes,
+            "plugin": self.plugin,
+            "machine": machine,
+            "disturbed": disturbance(self.calibration, ratio if plan.budget.clock == "wall" else None, self.device),
+            "git_commit": commit,
+            "git_dirty": dirty,
+            "started": self.started,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "resumptions": self.resumptions,
+        }
+        return plan_record(plan, status, reason, material).model_copy(update=known)
 
     def _end_now(self, status: Status, reason: str) -> NoReturn:
         """Called from the keeper's thread when the entrant cannot be trusted to return."""
-        self.finish(status, reason)
-        self.directory.release()
-        os._exit(ENDED)
+        try:
+            self.finish(status, reason)
+            self.directory.release()
+        finally:
+            os._exit(ENDED)
 
 
 def _classify(error: Exception) -> tuple[Status, str]:
@@ -225,6 +216,29 @@ def _classify(error: Exception) -> tuple[Status, str]:
     return "failed", f"{line}{where}; the whole traceback is in log.txt"
 
 
+def plan_record(plan: RunPlan, status: Status, reason: str, material: Material | None = None) -> RunRecord:
+    """A record with all that the plan says; enough for a run whose process did not live to write one."""
+    unread = CorpusFacts(
+        name=plan.corpus_name, hash=plan.corpus_hash, licence="", train_bytes=0, validation_bytes=0, test_bytes=0
+    )
+    size = material.vocabulary.size if material else 0
+    budget = plan.budget
+    return RunRecord(
+        run_id=plan.run_id,
+        suite=plan.suite,
+        status=status,
+        reason=reason,
+        entrant=plan.entrant,
+        model=plan.model,
+        config=plan.config,
+        seed=plan.seed,
+        corpus=material.corpus_facts if material else unread,
+        tokenizer=TokenizerFacts(name=plan.tokenizer, hash=plan.tokenizer_hash, size=size),
+        budget=BudgetFacts(seconds=budget.train, steps=budget.steps, tokens=budget.tokens, clock=budget.clock),
+        evaluation=EvaluationFacts.model_validate(plan.evaluation.model_dump()),
+    )
+
+
 def main(arguments: list[str]) -> int:
     """Entry of the run's process; pinning and environment were set before any import (see `local.py`)."""
     import signal
@@ -235,6 +249,9 @@ def main(arguments: list[str]) -> int:
     cores = [int(core) for core in arguments[1].split(",") if core] if len(arguments) > 1 else []
     if not directory.claim():
         return TAKEN
+    if directory.finished:  # by somebody else, a moment ago
+        directory.release()
+        return ENDED
     run = Run(directory, cores)
     run.ledger.add("import", time.time() - psutil.Process().create_time(), time.process_time())
     for number in (signal.SIGTERM, signal.SIGINT):

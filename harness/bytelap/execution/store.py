@@ -121,8 +121,9 @@ class RunDirectory:
     def finish(self, record: RunRecord) -> None:
         """Write the result; from here on the run has ended."""
         write_atomic(self.path / "run.json", record.model_dump_json(indent=1).encode())
-        for name in ("checkpoint", "checkpoint.old", "checkpoint.new"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
+        if record.status in FINAL:
+            for name in ("checkpoint", "checkpoint.old", "checkpoint.new"):
+                shutil.rmtree(self.path / name, ignore_errors=True)
 
     def event(self, kind: str, **facts: str | float | int) -> None:
         """Tell whoever watches."""

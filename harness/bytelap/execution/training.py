@@ -81,7 +81,8 @@ def train(run: Run, model: Model, material: Material) -> None:
                 raise Stopped
             trainer.after_step()
         if isinstance(steps, Generator):
-            steps.close()
+            with run.keeper.deadline(limit, reason):
+                steps.close()
     trainer.end()
 
 
@@ -141,7 +142,9 @@ class _Trainer:
 
     def measure(self) -> None:
         """One point of the validation curve, and one reading of the calibration kernel."""
-        with self.run.phase("evaluate"):
+        cap = self.run.plan.budget.evaluate
+        reason = f"a point of the validation curve took longer than {cap:g} s (budget.evaluate)"
+        with self.run.phase("evaluate"), self.run.keeper.deadline(cap, reason):
             result = score_stream(self.run, self.model, self.material, self.material.curve)
             self.run.calibration.append((self.clock.seconds("wall"), calibrate()))
         point = CurvePoint(
@@ -154,10 +157,9 @@ class _Trainer:
         append_line(self.run.directory.path / "curve.jsonl", point.model_dump())
         self.run.directory.event("curve", bits_per_byte=result.bits_per_byte, progress=point.progress)
 
-    def save_checkpoint(self) -> None:
-        """Write everything needed to go on after a crash."""
+    def save_checkpoint(self, *, trained: bool = False) -> None:
+        """Write everything needed to go on after a crash; `trained` if only scoring is left."""
         self.last_checkpoint = self.clock.seconds("wall")
-        self.book()
         with self.run.phase("checkpoint"), self.run.directory.replacing("checkpoint") as folder:
             (folder / "model").mkdir()
             self.model.save(folder / "model")
@@ -173,34 +175,36 @@ class _Trainer:
                 "calibration": self.run.calibration,
                 "resumptions": self.run.resumptions,
                 "started": self.run.started,
+                "trained": trained,
             }
             write_atomic(folder / "state.json", json.dumps(state).encode())
 
     def end(self) -> None:
-        """Training is over: the last point of the curve, and the books."""
-        self.book()
+        """Training is over: the books, the last point of the curve, and a checkpoint, so that scoring can be redone."""
+        self.run.metrics = _books(self.run, self.material, self.own_seconds)
         self.measure()
+        self.save_checkpoint(trained=True)
 
-    def book(self) -> None:
-        """Bring the run's metrics up to date."""
-        clock, material = self.clock, self.material
-        seen = clock.tokens * material.bytes_per_token
-        self.run.metrics = Metrics(
-            steps=clock.steps,
-            tokens_seen=clock.tokens,
-            bytes_seen=seen,
-            epochs=clock.tokens / max(1, len(material.data)),
-            train_seconds=clock.elapsed,
-            train_wall_seconds=clock.seconds("wall"),
-            train_cpu_seconds=clock.seconds("cpu"),
-            own_step_seconds=self.own_seconds,
-            overshoot_seconds=clock.overshoot,
-            bytes_per_second=seen / clock.elapsed if clock.elapsed > 0 else None,
-        )
+
+def _books(run: Run, material: Material, own_seconds: float) -> Metrics:
+    """What training consumed."""
+    clock, seen = run.clock, run.clock.tokens * material.bytes_per_token
+    return Metrics(
+        steps=clock.steps,
+        tokens_seen=clock.tokens,
+        bytes_seen=seen,
+        epochs=clock.tokens / max(1, len(material.data)),
+        train_seconds=clock.elapsed,
+        train_wall_seconds=clock.seconds("wall"),
+        train_cpu_seconds=clock.seconds("cpu"),
+        own_step_seconds=own_seconds,
+        overshoot_seconds=clock.overshoot,
+        bytes_per_second=seen / clock.elapsed if clock.elapsed > 0 else None,
+    )
 
 
 def resume(run: Run, model: Model, material: Material) -> bool:
-    """Continue from the run's checkpoint, with the time already spent; False if there is none."""
+    """Continue from the run's checkpoint, if there is one, with the time already spent; True if training was over."""
     checkpoint = run.directory.checkpoint()
     if checkpoint is None:
         run.directory.reset()
@@ -220,7 +224,9 @@ def resume(run: Run, model: Model, material: Material) -> bool:
     curve = run.directory.path / "curve.jsonl"
     lines = [json.dumps(line) + "\n" for line in read_lines(curve)[: state["curve_points"]]]
     write_atomic(curve, "".join(lines).encode())
-    return True
+    if state["trained"]:
+        run.metrics = _books(run, material, state["own_step_seconds"])
+    return bool(state["trained"])
 
 
 def _synchroniser(device: str) -> Callable[[], None]:

@@ -25,8 +25,8 @@ READING = (
     "directly. The number after the budget is all that is ranked; no checkpoint is chosen by looking at the test text."
 )
 INTERVAL = (
-    "The 95 % interval says how far the mean over seeds might move with other seeds and other test text of the same "
-    "kind (bootstrap over seeds and segments, widened for few seeds)."
+    "The 95 % interval says how far the mean over seeds might move with other seeds and other passages of these test "
+    "documents (bootstrap over seeds and segments, widened for few seeds); other documents can differ by more."
 )
 
 

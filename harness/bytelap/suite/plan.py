@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,7 @@ def make_plan(file: Path, registry: Registry, only: Sequence[str] = (), train: f
             update={"budget": suite.budget.model_copy(update={"train": train, "steps": None, "tokens": None})}
         )
     entrants = _choose(list(_entrants(suite, document, registry)), only, file)
+    _check_names(suite, document, registry)
     texts = [_prepare_text(value, suite, document, registry, index) for index, value in enumerate(suite.corpus)]
     # Seeds outermost: entrants of one seed run close in time, so slow drift of the machine hits all alike.
     runs = [
@@ -128,7 +130,8 @@ def _entrants(suite: Suite, document: Document, registry: Registry) -> Iterator[
     catalogue = registry.models
     for index, entrant in enumerate(suite.entrants):
         place = document.where(("entrants", index, "model"))
-        if entrant.model not in catalogue.specs and not catalogue.broken:
+        # A name like no other may belong to a plugin that failed: its entrants become `unavailable` rows.
+        if entrant.model not in catalogue.specs and (catalogue.nearest(entrant.model) or not catalogue.broken):
             raise BytelapError(f"{place}: {catalogue.unknown(entrant.model)}")
         for suffix, options in _combinations(entrant):
             name = (entrant.name or entrant.model) + suffix
@@ -185,21 +188,38 @@ def _choose(
     return [entrant for entrant in entrants if entrant[0] in only or entrant[1] in only]
 
 
+def _check_names(suite: Suite, document: Document, registry: Registry) -> None:
+    """Complain about names and options before anything is downloaded."""
+    for index, value in enumerate(suite.corpus):
+        with _placed(document, ("corpus", index)):
+            resolve_corpus(value, registry.corpora)
+    for index, name in enumerate(suite.tokenizers):
+        with _placed(document, ("tokenizers", index)):
+            resolve_tokenizer(name, registry.tokenizers)
+
+
+@contextmanager
+def _placed(document: Document, path: tuple[str | int, ...]) -> Iterator[None]:
+    """Complaints from inside the block get their place in the file; a plugin may raise anything."""
+    try:
+        yield
+    except BytelapError as error:
+        raise BytelapError(f"{document.where(path)}: {error}") from None
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BytelapError(f"{document.where(path)}: cannot be loaded: {reason}") from error
+
+
 def _prepare_text(
     value: str | dict[str, Any], suite: Suite, document: Document, registry: Registry, index: int
 ) -> _Text:
     """Fetch a corpus and train its tokenizers; complaints get their place in the file."""
-    place = document.where(("corpus", index))
-    try:
+    with _placed(document, ("corpus", index)):
         spec, config = resolve_corpus(value, registry.corpora)
         corpus = spec.load(config)
-    except BytelapError as error:
-        raise BytelapError(f"{place}: {error}") from None
     tokenizers: dict[str, Tokenizer] = {}
     for number, name in enumerate(suite.tokenizers):
-        try:
+        with _placed(document, ("tokenizers", number)):
             tokenizer, size = resolve_tokenizer(name, registry.tokenizers)
             tokenizers[name] = tokenizer.load(corpus, size)
-        except BytelapError as error:
-            raise BytelapError(f"{document.where(('tokenizers', number))}: {error}") from None
     return _Text(value, corpus, tokenizers)

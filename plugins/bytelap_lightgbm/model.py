@@ -66,6 +66,8 @@ class LightGBM(Model):
             self.symbols = np.unique(text).astype(np.int64)
             self.table, self.counted = self._count(self._indices(text)), limit
             yield TrainStep(tokens=len(text))
+        if clock.expired:
+            return
         rows = Rows()
         yield from self._collect([self._indices(document) for document in documents], rows, clock)
         if rows.positions and not clock.expired:
@@ -76,6 +78,8 @@ class LightGBM(Model):
         if len(data) < 64:
             raise BytelapError(f"the training split has {len(data)} tokens and lightgbm needs 64: use a larger corpus")
         limit = min(len(data), self.config.text)
+        if clock.budget.tokens is not None:
+            return max(1, min(limit, clock.budget.tokens - clock.tokens))
         if clock.budget.seconds is None:  # a budget in steps or tokens is repeatable: nothing may depend on speed
             return limit
         begun = clock.elapsed
@@ -92,6 +96,8 @@ class LightGBM(Model):
         """Fill `rows` with as many held-out positions as the budget can boost on, in windows drawn at random."""
         timed, wanted, binning = clock.budget.seconds is not None, self.config.positions, 0.0
         for held, left in folds(documents, self.seed):
+            if clock.expired:
+                return
             begun = clock.elapsed
             table = self._count(left)
             counting = clock.elapsed - begun

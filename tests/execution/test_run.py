@@ -37,7 +37,8 @@ def named(name: str, **config: Any) -> dict[str, Any]:
 
 
 def test_whole_run(bench: Bench, plugin: Plugin, write_suite: WriteSuite, tmp_path: Path) -> None:
-    suite = write_suite(entrants=[counter()], tokenizers=["byte", "bpe-300"], budget={"train": "2s", "clock": "cpu"}, seeds=[3])
+    budget = {"train": "2s", "clock": "cpu"}
+    suite = write_suite(entrants=[counter()], tokenizers=["byte", "bpe-300"], budget=budget, seeds=[3])
     done = bench("run", str(suite), env=plugin(SOURCE))
     assert done.returncode == 0, done.stdout + done.stderr
     stored = read_runs(tmp_path / "runs" / "small")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING
 
 from bytelap.report.blocks import clean
@@ -29,12 +27,11 @@ COLUMNS = (
 
 def results_csv(runs: Iterable[StoredRun]) -> str:
     """All runs, in the order of the report; empty cells where a run did not get that far."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for run in runs:
-        writer.writerow(_row(run.record))
-    return file.getvalue()
+    import pandas as pd
+
+    # As objects: a missing cell must not turn a column of whole numbers into decimals.
+    frame = pd.DataFrame([_row(run.record) for run in runs], columns=list(COLUMNS), dtype=object)
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def _row(record: RunRecord) -> dict[str, str | float | None]:

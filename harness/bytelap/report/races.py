@@ -152,11 +152,13 @@ def _race(title: str, slug: str, runs: Sequence[StoredRun], references: Sequence
     sizes = Counter(run.record.metrics.test_bytes or 0 for run in runs if scored(run))
     test_bytes = max(sizes, key=lambda size: (sizes[size], size)) if sizes else None
     rows = entries(runs, test_bytes)
-    machines = tuple(sorted({text for run in runs if (text := machine_text(run.record.machine))}))
+    known = [run.record for run in runs if run.record.machine.cores]  # not of runs that died without a record
+    machines = tuple(sorted({text for record in known if (text := machine_text(record.machine))}))
+    read = [run.record.corpus for run in runs if run.record.corpus.train_bytes]  # not of unavailable entrants
     return Race(
         title=title,
         slug=slug,
-        corpus=first.corpus,
+        corpus=read[0] if read else first.corpus,
         budget=first.budget,
         evaluation=first.evaluation,
         test_bytes=test_bytes,

@@ -165,7 +165,10 @@ def test_hook_that_misbehaves_is_reported_and_skipped(answer: Callable[[], objec
 
 
 def test_misspelt_hook_is_reported() -> None:
-    registry = load_plugins([(origin("acme"), SimpleNamespace(bytelap_modles=hookimpl(list)))])
+    def announce() -> list[ModelSpec]:
+        return []
+
+    registry = load_plugins([(origin("acme"), SimpleNamespace(bytelap_modles=hookimpl(announce)))])
     assert [str(broken.origin) for broken in registry.broken] == ["acme 1.0 (acme_module)"]
     assert "bytelap_modles" in registry.broken[0].reason
 

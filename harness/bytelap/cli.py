@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from bytelap.execution.race import Lane
+    from collections.abc import Callable
+
+    from bytelap.display import Display
+    from bytelap.execution.race import Lane, Race
+    from bytelap.plugins import Registry
     from bytelap.report.references import ReferenceLine
     from bytelap.suite.plan import Plan
 
@@ -63,33 +67,10 @@ def run(
     plan = _plan(suite, only, budget)
     _check_writable(runs)
     display = make_display(as_json=as_json)
-    finished = registry.manager.hook.bytelap_run_finished
-
-    def watch(lane: Lane | None) -> None:
-        display.update(lane)
-        if lane is not None and lane.state == "ended" and lane.record is not None:
-            try:
-                finished(record=lane.record)
-            except Exception as error:  # an exporter must not end the race
-                sys.stderr.write(f"bench: a plugin's bytelap_run_finished failed: {type(error).__name__}: {error}\n")
-
+    watch = _watcher(display, registry)
     race = Race(plan.runs, runs / plan.suite.name, spec.create(plan.suite.resources, jobs), fresh=fresh, watch=watch)
-    outdated = race.outdated()
-    if outdated:
-        names = ", ".join(sorted({lane.plan.model for lane in outdated}))
-        since = f"since {len(outdated)} of the runs that are kept"
-        sys.stderr.write(f"bench: the code of {names} has changed {since}; --fresh repeats them\n")
-    display.open(race.lanes)
-    try:
-        race.run()
-    except KeyboardInterrupt:
-        display.close()
-        sys.stderr.write("bench: stopped; nothing is lost, the same command goes on\n")
-        raise typer.Exit(130) from None
-    except BaseException:
-        display.close()
-        raise
-    display.close()
+    _warn_outdated(race)
+    _race(race, display)
     bad = [lane for lane in race.lanes if lane.record is None or lane.record.status != "completed"]
     if not as_json:
         options = _options(runs=runs, only=only, budget=budget)
@@ -180,6 +161,41 @@ def doctor(as_json: Json = False) -> None:
     else:
         print_examination(facts, problems)
     raise typer.Exit(1 if problems else 0)
+
+
+def _watcher(display: Display, registry: Registry) -> Callable[[Lane | None], None]:
+    """Shows every change of a race, and hands new results to plugins that export them."""
+    finished = registry.manager.hook.bytelap_run_finished
+
+    def watch(lane: Lane | None) -> None:
+        display.update(lane)
+        if lane is not None and lane.state == "ended" and lane.record is not None:
+            try:
+                finished(record=lane.record)
+            except Exception as error:  # an exporter must not end the race
+                sys.stderr.write(f"bench: a plugin's bytelap_run_finished failed: {type(error).__name__}: {error}\n")
+
+    return watch
+
+
+def _warn_outdated(race: Race) -> None:
+    outdated = race.outdated()
+    if outdated:
+        names = ", ".join(sorted({lane.plan.model for lane in outdated}))
+        since = f"since {len(outdated)} of the runs that are kept"
+        sys.stderr.write(f"bench: the code of {names} has changed {since}; --fresh repeats them\n")
+
+
+def _race(race: Race, display: Display) -> None:
+    """Run it; Ctrl-C ends with status 130."""
+    display.open(race.lanes)
+    try:
+        race.run()
+    except KeyboardInterrupt:
+        sys.stderr.write("bench: stopped; nothing is lost, the same command goes on\n")
+        raise typer.Exit(130) from None
+    finally:
+        display.close()
 
 
 def _plan(suite: Path, only: list[str] | None, budget: str | None) -> Plan:

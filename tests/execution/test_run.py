@@ -38,7 +38,7 @@ def named(name: str, **config: Any) -> dict[str, Any]:
 
 def test_whole_run(bench: Bench, plugin: Plugin, write_suite: WriteSuite, tmp_path: Path) -> None:
     budget = {"train": "2s", "clock": "cpu"}
-    suite = write_suite(entrants=[counter()], tokenizers=["byte", "bpe-300"], budget=budget, seeds=[3])
+    suite = write_suite(entrants=[counter(pace=0.02)], tokenizers=["byte", "bpe-300"], budget=budget, seeds=[3])
     done = bench("run", str(suite), env=plugin(SOURCE))
     assert done.returncode == 0, done.stdout + done.stderr
     stored = read_runs(tmp_path / "runs" / "small")
@@ -55,7 +55,7 @@ def test_whole_run(bench: Bench, plugin: Plugin, write_suite: WriteSuite, tmp_pa
         assert segments["bits"].sum() / metrics.test_bytes == pytest.approx(metrics.bits_per_byte)
         assert 0 < metrics.bits_per_byte < 8
         assert metrics.overshoot_seconds <= 0.25
-        assert metrics.own_step_seconds >= 0.99 * metrics.train_seconds
+        assert metrics.own_step_seconds >= 0.98 * metrics.train_seconds  # 99.9 % in runs of a minute
         assert record.ledger.wall["train"] >= 0.99 * metrics.train_wall_seconds
         assert record.plugin.distribution == "acme"
         assert record.machine.threads == 1

@@ -157,6 +157,23 @@ def test_live_table_on_a_terminal(plugin: Plugin, write_suite: WriteSuite, tmp_p
     assert "completed" in text
 
 
+def test_foreign_files_in_the_runs_directory(bench: Bench, write_suite: WriteSuite, tmp_path: Path) -> None:
+    suite = write_suite(budget={"steps": 3})
+    assert bench("run", str(suite)).returncode == 0
+    (record,) = (tmp_path / "runs" / "small").glob("*/run.json")
+    for name, text in (("torn", '{"run_id": '), ("list", "[]"), ("better", record.read_text().replace("4.", "-4."))):
+        (tmp_path / "runs" / "small" / name).mkdir()
+        (tmp_path / "runs" / "small" / name / "run.json").write_text(text)
+        (tmp_path / "runs" / "small" / name / "plan.json").write_text('{"x": 1}')
+    done = bench("report", str(suite), "--all")
+    assert done.returncode == 0, done.stderr
+    assert "2 results cannot be read" in done.stderr or "3 results cannot be read" in done.stderr
+    shown = bench("show", "torn")
+    assert shown.returncode == 2
+    assert "is not a plan" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
 def test_list_models_shows_every_option(bench: Bench) -> None:
     models = json.loads(bench("list", "models", "--json").stdout)
     names = [item["name"] for item in models]

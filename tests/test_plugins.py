@@ -164,6 +164,18 @@ def test_hook_that_misbehaves_is_reported_and_skipped(answer: Callable[[], objec
     assert [str(broken.origin) for broken in registry.models.broken] == ["acme 1.0 (acme_module)"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"config": int}, {"config": None}, {"summary": 5}, {"load": None}, {"requires": "torch"}, {"name": "../x"}],
+    ids=str,
+)
+def test_specification_that_is_not_one_is_reported_and_skipped(changes: dict[str, object]) -> None:
+    name = str(changes.pop("name", "net"))
+    registry = load_plugins([(origin("acme"), announcing(spec(name, **changes)))])
+    assert name not in registry.models.specs
+    assert [str(broken.origin) for broken in registry.models.broken] == ["acme 1.0 (acme_module)"]
+
+
 def test_misspelt_hook_is_reported() -> None:
     def announce() -> list[ModelSpec]:
         return []

@@ -102,6 +102,9 @@ def report(
 
     plan = _plan(suite, only, budget)
     stored = read_runs(runs / plan.suite.name)
+    unread = [str(file.parent) for file in (runs / plan.suite.name).glob("*/run.json") if _unreadable(file)]
+    if unread:
+        sys.stderr.write(f"bench: {len(unread)} results cannot be read and are left out: {', '.join(unread[:3])}\n")
     planned = {item.run_id for item in plan.runs}
     chosen = stored if everything else [item for item in stored if item.record.run_id in planned]
     missing = sorted(planned - {item.record.run_id for item in stored})
@@ -242,6 +245,12 @@ def _check_writable(runs: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise BytelapError(f"cannot write to {runs}: {error.strerror}; choose another place with --runs") from None
+
+
+def _unreadable(file: Path) -> bool:
+    from bytelap.execution.store import RunDirectory
+
+    return RunDirectory(file.parent).record() is None
 
 
 def _options(*, runs: Path, only: list[str] | None, budget: str | None) -> str:

@@ -69,13 +69,23 @@ class Clock:
         synchronise: Callable[[], None] = lambda: None,
     ) -> None:
         self.budget = budget
-        self.steps = steps
-        self.tokens = tokens
+        self._steps = steps
+        self._tokens = tokens
         self._spent: dict[ClockKind, float] = {"wall": spent[0], "cpu": spent[1]}
         self._since: dict[ClockKind, float] | None = None
         self._synchronise = synchronise
 
     # --- what an entrant reads -------------------------------------------------------------------------------
+
+    @property
+    def steps(self) -> int:
+        """Updates so far."""
+        return self._steps
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens so far."""
+        return self._tokens
 
     @property
     def elapsed(self) -> float:
@@ -145,8 +155,8 @@ class Clock:
 
     def count(self, tokens: int) -> None:
         """Book one step of so many tokens."""
-        self.steps += 1
-        self.tokens += tokens
+        self._steps += 1
+        self._tokens += tokens
 
     @property
     def overshoot(self) -> float:

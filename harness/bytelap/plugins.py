@@ -7,16 +7,18 @@ names both packages. The registry is a value that is passed around: nothing is l
 from __future__ import annotations
 
 import difflib
-import importlib
 import importlib.util
+import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pluggy
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bytelap import hookspecs
 from bytelap.errors import BytelapError, Unavailable
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from bytelap.text.vocabulary import Vocabulary
 
 GROUP = "bytelap"
+NAME = r"[a-z0-9][a-z0-9-]{0,59}"
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,9 @@ class Registry:
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             origin = self.origins[implementation.plugin_name]
             try:
-                announced = [(str(spec.name), spec) for spec in implementation.function()]
-            except Exception as error:  # a stranger's hook may raise anything, or return anything
+                with redirect_stdout(sys.stderr):
+                    announced = [(_checked_name(spec), spec) for spec in implementation.function()]
+            except (Exception, SystemExit) as error:  # a stranger's hook may raise anything, or return anything
                 broken.append(BrokenPlugin(origin, f"{hook}: {_one_line(error)}"))
                 continue
             for name, spec in announced:
@@ -161,8 +165,9 @@ def load_plugins(extra: Iterable[tuple[Origin, ModuleType | object]] = ()) -> Re
         name, version = (distribution.name, distribution.version) if distribution else ("unknown", "0")
         origin = Origin(name, version, entry.value)
         try:
-            plugin = entry.load()
-        except Exception as error:  # a stranger's import may raise anything; it is reported, not fatal
+            with redirect_stdout(sys.stderr):
+                plugin = entry.load()
+        except (Exception, SystemExit) as error:  # a stranger's import may raise anything; it is reported, not fatal
             broken.append(BrokenPlugin(origin, _one_line(error)))
             continue
         register(origin, plugin)
@@ -205,5 +210,24 @@ def create_model(
     return spec.load()(checked, vocabulary, seed, device)
 
 
-def _one_line(error: Exception) -> str:
+def _checked_name(spec: Any) -> str:
+    """The name of what a plugin announced. Raises TypeError or ValueError if it is not what its kind needs."""
+    if not isinstance(spec.name, str) or not re.fullmatch(NAME, spec.name):
+        raise ValueError(f"the name {spec.name!r} should be lower case letters, digits and hyphens")
+    for field in ("summary", "paper", "licence", "title"):
+        if not isinstance(getattr(spec, field, ""), str):
+            raise TypeError(f"{spec.name}: {field} should be text")
+    for field in ("load", "create", "render"):
+        if not callable(getattr(spec, field, len)):
+            raise TypeError(f"{spec.name}: {field} should be a function")
+    config = getattr(spec, "config", BaseModel)
+    if not (isinstance(config, type) and issubclass(config, BaseModel)):
+        raise TypeError(f"{spec.name}: config should be a subclass of ModelConfig or CorpusConfig")
+    requires = getattr(spec, "requires", ())
+    if isinstance(requires, str) or not all(isinstance(name, str) for name in requires):
+        raise TypeError(f"{spec.name}: requires should be a tuple of import names")
+    return str(spec.name)
+
+
+def _one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

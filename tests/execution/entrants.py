@@ -46,7 +46,12 @@ class Counter(Model):
             if self.config.lie == "exit" and clock.progress > 0.5:
                 import os
                 os._exit(7)
-            yield 5 if self.config.lie == "wrong step" else TrainStep(tokens=4 * 64)
+            if self.config.lie == "odd message":
+                raise RuntimeError("\\ud800")
+            if self.config.lie == "sets the clock":
+                clock.steps = -100
+            tokens = -5 if self.config.lie == "negative tokens" else 4 * 64
+            yield 5 if self.config.lie == "wrong step" else TrainStep(tokens=tokens)
         if self.config.lie == "overtime":
             time.sleep(0.7)
         while self.config.lie == "never stops":

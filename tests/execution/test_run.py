@@ -108,6 +108,9 @@ def test_lies_are_named(bench: Bench, plugin: Plugin, write_suite: WriteSuite, t
         "prepare": ("failed", "prepare changed the model"),
         "crash": ("failed", "ZeroDivisionError: a bug in the entrant"),
         "wrong step": ("failed", "instead of a TrainStep"),
+        "negative tokens": ("failed", "tokens is a whole number"),
+        "sets the clock": ("failed", "has no setter"),
+        "odd message": ("failed", "RuntimeError"),
         "overtime": ("over_budget", "more than its budget"),
         "never stops": ("completed", ""),  # its generator is closed after the bell
         "unnormalised": ("invalid", "instead of 1"),

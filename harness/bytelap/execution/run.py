@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 ENDED, TAKEN, STOPPED = 0, 3, 4
 # A run that meets these can go on from its checkpoint once there is room: they are no fault of the entrant.
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+DISK_WORDS = ("No space left on device", "File too large", "Disk quota exceeded", "Read-only file system")
 
 
 class Run:
@@ -87,6 +88,8 @@ class Run:
         except Exception as error:
             traceback.print_exc()
             status, reason = _classify(error)
+            if any(words in reason for words in DISK_WORDS):  # from a library that hides the number
+                raise OSError(errno.ENOSPC, reason) from error
         self.finish(status, reason)
 
     def _phases(self) -> tuple[Status, str]:
@@ -208,7 +211,11 @@ class Run:
 
 def _classify(error: Exception) -> tuple[Status, str]:
     """A status and one line for whatever an entrant raised."""
-    line = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its message cannot be shown)"
+    line = " ".join(f"{type(error).__name__}: {text}".encode("utf-8", "replace").decode().split())[:500]
     if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in line:
         return "out_of_memory", line
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "bytelap" in frame.filename]

@@ -99,8 +99,11 @@ class RunDirectory:
             ) from None
 
     def plan(self) -> RunPlan:
-        """What to run."""
-        return RunPlan.model_validate_json((self.path / "plan.json").read_bytes())
+        """What to run. Raises BytelapError if the file is not a plan."""
+        try:
+            return RunPlan.model_validate_json((self.path / "plan.json").read_bytes())
+        except (OSError, ValueError) as error:
+            raise BytelapError(f"{self.path / 'plan.json'} is not a plan that this version of bytelap wrote") from error
 
     def record(self) -> RunRecord | None:
         """The result, or None if the run has not ended (or its file is not ours)."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 PROGRESS_SECONDS = 1.0  # between two progress events
 SYNCHRONISE_SECONDS = 0.05  # at most so much device work is queued before the clock is read again
+MOST_TOKENS = 2**50  # in one step
 SYNTHETIC_TOKENS = 2**20  # random tokens to warm up on
 FIRST_CURVE_POINT = 0.01  # of the budget
 # A single step that lasts longer than this multiple of the budget (plus a minute) is a hang, not an overshoot.
@@ -86,6 +89,20 @@ def train(run: Run, model: Model, material: Material) -> None:
     trainer.end()
 
 
+def _check_step(step: object) -> None:
+    """A step is a TrainStep with a sensible number of tokens, or None at the end."""
+    if step is None:
+        return
+    if not isinstance(step, TrainStep):
+        raise BytelapError(f"train yielded {type(step).__name__} instead of a TrainStep")
+    if not isinstance(step.tokens, Integral) or not 0 <= step.tokens <= MOST_TOKENS:
+        raise BytelapError(
+            f"train yielded TrainStep(tokens={step.tokens!r:.40}): tokens is a whole number, not negative"
+        )
+    if step.loss is not None and not isinstance(step.loss, int | float):
+        raise BytelapError(f"train yielded a TrainStep whose loss is a {type(step.loss).__name__}, not a float or None")
+
+
 class _Trainer:
     """Counts steps, decides when to look at the curve and when to write a checkpoint."""
 
@@ -98,21 +115,23 @@ class _Trainer:
         self.last_checkpoint = self.clock.seconds("wall")
         self.last_progress = 0.0
         self.last_synchronised = 0.0
+        self.process = os.getpid()
         self.loss: float | None = None
 
     def step(self, steps: Iterator[TrainStep]) -> TrainStep | None:
         """One update of the entrant."""
         before = self.clock.elapsed
         step = next(steps, None)
-        if step is not None and not isinstance(step, TrainStep):
-            raise BytelapError(f"train yielded {type(step).__name__} instead of a TrainStep")
+        if os.getpid() != self.process:  # the entrant forked, and this is the copy
+            os._exit(0)
+        _check_step(step)
         now = time.monotonic()
         if step is None or now - self.last_synchronised >= SYNCHRONISE_SECONDS:
             self.clock.synchronise()
             self.last_synchronised = now
         self.own_seconds += self.clock.elapsed - before
         if step is not None:
-            self.clock.count(step.tokens)
+            self.clock.count(int(step.tokens))
             self.loss = step.loss if step.loss is not None else self.loss
         return step
 

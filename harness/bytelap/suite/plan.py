@@ -185,7 +185,9 @@ def _choose(
     for name in only:
         if name not in known:
             raise BytelapError(f"--only {name}: no such entrant in {file}; it has {', '.join(sorted(known))}")
-    return [entrant for entrant in entrants if entrant[0] in only or entrant[1] in only]
+    names = {entrant[0] for entrant in entrants}
+    models = set(only) - names  # an entrant's own name goes before its model's
+    return [entrant for entrant in entrants if entrant[0] in only or entrant[1] in models]
 
 
 def _check_names(suite: Suite, document: Document, registry: Registry) -> None:

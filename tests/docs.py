@@ -18,14 +18,14 @@ def entrants() -> str:
         for name, spec in catalogue.specs.items()
         if catalogue.origins[name].distribution == "bytelap"
     ]
-    return "\n".join(rows)
+    return "\n".join(["| entrant | what it is |", "|---|---|", *rows])
 
 
 def regenerated(text: str) -> str:
     """The README with its table brought up to date."""
     return re.sub(
         r"<!-- entrants -->\n.*?<!-- /entrants -->",
-        lambda _: f"<!-- entrants -->\n{entrants()}\n<!-- /entrants -->",
+        lambda _: f"<!-- entrants -->\n\n{entrants()}\n\n<!-- /entrants -->",
         text,
         flags=re.DOTALL,
     )

@@ -90,8 +90,9 @@ def test_lost_seeds_are_said_and_listed(tmp_path: Path):
     assert any("2 of its 3 runs" in caution for caution in race.cautions)
 
 
-def test_a_score_that_is_not_finite_is_not_ranked(tmp_path: Path):
-    write_run(tmp_path, "nan", 2.0, metrics={"bits_per_byte": float("nan")})
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -5.0])
+def test_an_impossible_score_is_not_ranked(tmp_path: Path, score: float):
+    write_run(tmp_path, "odd", 2.0, metrics={"bits_per_byte": score})
     (race,) = report(tmp_path).races
     assert race.entries[0].rank is None
 

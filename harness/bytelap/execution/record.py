@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from bytelap.clock import ClockKind
 
@@ -61,7 +61,7 @@ class EvaluationFacts(_Part):
 class Metrics(_Part):
     """What was measured; None where a run did not get that far."""
 
-    bits_per_byte: float | None = Field(default=None, ge=0, le=1e6, allow_inf_nan=False)
+    bits_per_byte: float | None = None
     """On the test split, scored once with the final weights: the number that is ranked."""
     validation_bits_per_byte: float | None = None
     nats_per_token: float | None = None

@@ -78,9 +78,9 @@ def grouped(runs: Iterable[StoredRun], key: Callable[[StoredRun], K]) -> list[li
 
 
 def scored(run: StoredRun) -> bool:
-    """True if the run ended well and has a finite score."""
+    """True if the run ended well and has a finite score that is not negative."""
     score = run.record.metrics.bits_per_byte
-    return run.record.status == "completed" and score is not None and math.isfinite(score)
+    return run.record.status == "completed" and score is not None and 0 <= score < math.inf
 
 
 def adds_up(run: StoredRun) -> bool:

@@ -105,15 +105,15 @@ def report(
     unread = [str(file.parent) for file in (runs / plan.suite.name).glob("*/run.json") if _unreadable(file)]
     if unread:
         sys.stderr.write(f"bench: {len(unread)} results cannot be read and are left out: {', '.join(unread[:3])}\n")
+    words = f"{suite}{_options(runs=runs, only=only, budget=budget)}"
     planned = {item.run_id for item in plan.runs}
     chosen = stored if everything else [item for item in stored if item.record.run_id in planned]
     missing = sorted(planned - {item.record.run_id for item in stored})
     if not chosen:
-        raise BytelapError(
-            f"no finished runs of {suite} in {runs / plan.suite.name}: start them with `bench run {suite}`"
-        )
+        others = f" ({len(stored)} with another budget or of other entrants are there)" if stored else ""
+        place = runs / plan.suite.name
+        raise BytelapError(f"no finished runs of {suite} in {place}{others}: start them with `bench run {words}`")
     sections = load_plugins().sections.specs.values()
-    words = f"{suite}{_options(runs=runs, only=only, budget=budget)}"
     page = write_report(chosen, reports / plan.suite.name, _references(plan), suite=words, sections=sections)
     if as_json:
         typer.echo(json.dumps({"report": str(page), "runs": len(chosen), "missing": missing}))

@@ -219,11 +219,9 @@ def examine() -> tuple[dict[str, Any], list[str]]:
         "core speed": f"{calibrate():.0f} GFLOP/s (float32 matrix product, one calibration kernel)",
     }
     if hasattr(os, "getloadavg"):
-        facts["load"] = round(os.getloadavg()[0], 2)
-        if facts["load"] > 0.5 * facts["cores"]:
-            problems.append(
-                f"other programs are busy (load {facts['load']} on {facts['cores']} cores): timings will suffer"
-            )
+        load = os.getloadavg()[0]
+        busy = load > 0.5 * facts["cores"]
+        facts["load"] = f"{load:.2f}" + (": other programs are busy, timings will suffer" if busy else "")
     for package in NEEDED:
         try:
             facts[package] = importlib.metadata.version(package)
@@ -240,7 +238,7 @@ def _examine_plugins(facts: dict[str, Any], problems: list[str]) -> None:
     problems.extend(f"plugin {plugin.origin} failed: {plugin.reason}" for plugin in registry.models.broken)
     for kind in ("models", "corpora", "tokenizers", "executors", "sections"):
         try:
-            facts[kind] = len(getattr(registry, kind).specs)
+            facts[f"{kind} announced"] = len(getattr(registry, kind).specs)
         except BytelapError as error:
             problems.append(str(error))
 
@@ -264,9 +262,9 @@ def print_examination(facts: Mapping[str, Any], problems: list[str]) -> None:
     """Print the examination for people."""
     console = _console()
     for key, value in facts.items():
-        console.print(Text.assemble((f"{key:20}", "bold"), str(value)))
+        console.print(Text.assemble((f"{key:22}", "bold"), str(value)))
     for problem in problems:
         console.print(Text(f"problem: {problem}", style="red"))
     console.print(
-        Text("all is well" if not problems else f"{len(problems)} problems", style="green" if not problems else "red")
+        Text("all is well" if not problems else f"problems: {len(problems)}", style="green" if not problems else "red")
     )

@@ -64,7 +64,7 @@ def run(
 
     registry = load_plugins()
     spec = registry.executors[executor]
-    plan = _plan(suite, only, budget)
+    plan = _plan(suite, only, budget, registry)
     _check_writable(runs)
     display = make_display(as_json=as_json)
     watch = _watcher(display, registry)
@@ -100,7 +100,8 @@ def report(
     from bytelap.plugins import load_plugins
     from bytelap.report.write import write_report
 
-    plan = _plan(suite, only, budget)
+    registry = load_plugins()
+    plan = _plan(suite, only, budget, registry)
     stored = read_runs(runs / plan.suite.name)
     unread = [str(file.parent) for file in (runs / plan.suite.name).glob("*/run.json") if _unreadable(file)]
     if unread:
@@ -113,7 +114,7 @@ def report(
         others = f" ({len(stored)} with another budget or of other entrants are there)" if stored else ""
         place = runs / plan.suite.name
         raise BytelapError(f"no finished runs of {suite} in {place}{others}: start them with `bench run {words}`")
-    sections = load_plugins().sections.specs.values()
+    sections = registry.sections.specs.values()
     page = write_report(chosen, reports / plan.suite.name, _references(plan), suite=words, sections=sections)
     if as_json:
         typer.echo(json.dumps({"report": str(page), "runs": len(chosen), "missing": missing}))
@@ -201,9 +202,8 @@ def _race(race: Race, display: Display) -> None:
         display.close()
 
 
-def _plan(suite: Path, only: list[str] | None, budget: str | None) -> Plan:
+def _plan(suite: Path, only: list[str] | None, budget: str | None, registry: Registry) -> Plan:
     from bytelap.errors import BytelapError
-    from bytelap.plugins import load_plugins
     from bytelap.suite.plan import make_plan
     from bytelap.suite.schema import duration
 
@@ -215,7 +215,6 @@ def _plan(suite: Path, only: list[str] | None, budget: str | None) -> Plan:
             raise BytelapError(f"--budget: {error}") from None
         if not 0 < train < float("inf"):
             raise BytelapError(f"--budget {budget}: should be more than zero and finite")
-    registry = load_plugins()
     for plugin in registry.models.broken:
         sys.stderr.write(f"bench: plugin {plugin.origin} failed and is skipped: {plugin.reason}\n")
     return make_plan(suite, registry, only or (), train)
